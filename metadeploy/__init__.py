@@ -1,0 +1,3 @@
+"""Plan and deploy Salesforce connected apps, their keys, and who may use them."""
+
+__version__ = "0.1.0"

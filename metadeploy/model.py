@@ -1,0 +1,191 @@
+"""The values that everything else passes around. Imports nothing of ours.
+
+Words are the Metadata API's: a Component is one piece of metadata, its Ref names it,
+a Manifest is package.xml, a DeployResult is what the org answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NoReturn
+
+METADATA_NS = "http://soap.sforce.com/2006/04/metadata"
+DEFAULT_API_VERSION = "66.0"
+
+
+class Secret:
+    """A text that must not be seen. Printing, formatting or pickling shows `***`.
+
+    `reveal()` is the only way to the text, so every use of it can be searched for.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not serialised")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Ref:
+    """The name of a component: its metadata type and its fullName."""
+
+    type: str
+    full_name: str
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.full_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a component's text comes from.
+
+    path: the template or file, relative to the project, with `/`.
+    lines: for each line of the rendered body, from the first, the (path, line) of
+    the template text that produced it; empty when the body *is* the file.
+    """
+
+    path: str
+    lines: tuple[tuple[str, int], ...] = ()
+
+    def locate(self, line: int) -> tuple[str, int]:
+        """Return the (path, line) that produced line `line` (from 1) of the body."""
+        if not self.lines:
+            return self.path, max(line, 1)
+        return self.lines[min(max(line, 1), len(self.lines)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One piece of metadata as a file: its name, its bytes, where they come from."""
+
+    ref: Ref
+    body: bytes
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """package.xml: an API version, and for each type the members, sorted."""
+
+    api_version: str
+    members: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, refs: Iterable[Ref], api_version: str) -> Manifest:
+        found: dict[str, set[str]] = {}
+        for ref in refs:
+            found.setdefault(ref.type, set()).add(ref.full_name)
+        return cls(api_version, {t: tuple(sorted(found[t])) for t in sorted(found)})
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One broken rule at one place in the project, known without any org.
+
+    path: relative to the project; line: from 1, 0 where a file has no line to name.
+    rule: its stable id, such as "MD101". remedy: what to do, or "".
+    """
+
+    path: str
+    line: int
+    message: str
+    rule: str
+    severity: Severity = Severity.ERROR
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else self.path
+        warning = "" if self.severity is Severity.ERROR else "warning: "
+        return f"{where}: {warning}{self.message} [{self.rule}]"
+
+    @property
+    def order(self) -> tuple[str, int, str, str]:
+        return self.path, self.line, self.rule, self.message
+
+
+_ALPHABET_18 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+def id18(sf_id: str) -> str:
+    """Return the 18-character form of a Salesforce id of 15 or 18 characters.
+
+    Raises ValueError for anything else, and for a wrong checksum.
+    Source: "What are 15 and 18 character IDs", Salesforce help 000385585: each of
+    three characters holds which of five characters are upper case, lowest bit first.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9]{15}([A-Z0-5]{3})?", sf_id):
+        raise ValueError(f"not a Salesforce id: {sf_id!r}")
+    suffix = "".join(
+        _ALPHABET_18[sum(c.isupper() << i for i, c in enumerate(sf_id[n : n + 5]))]
+        for n in (0, 5, 10)
+    )
+    if len(sf_id) == 18 and sf_id[15:] != suffix:
+        raise ValueError(f"the last three characters of {sf_id} do not fit the rest")
+    return sf_id[:15] + suffix
+
+
+@dataclass(frozen=True, slots=True)
+class DeployMessage:
+    """One row of a DeployResult: what the org did with one component."""
+
+    component_type: str
+    full_name: str
+    file_name: str
+    success: bool
+    problem: str = ""
+    problem_type: str = ""
+    line: int = 0
+    column: int = 0
+    created: bool = False
+    changed: bool = False
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeployResult:
+    """What checkDeployStatus answers, narrowed to what we use.
+
+    status: the org's own word, kept as text since new ones appear.
+    """
+
+    id: str
+    status: str
+    done: bool
+    success: bool
+    check_only: bool = False
+    error_code: str = ""
+    error_message: str = ""
+    state_detail: str = ""
+    components_total: int = 0
+    components_deployed: int = 0
+    component_errors: int = 0
+    messages: tuple[DeployMessage, ...] = ()
