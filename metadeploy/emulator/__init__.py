@@ -1,0 +1,1 @@
+"""A Salesforce small enough to read: orgs, the rules they judge by, and their wire."""
