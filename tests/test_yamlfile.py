@@ -1,6 +1,7 @@
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from metadeploy import yamlfile
 
@@ -69,11 +70,7 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_what_a_yaml_writer_writes_comes_back(value):
-    import io
-
-    out = io.StringIO()
-    YAML(typ="safe", pure=True).dump({"value": value}, out)
-    doc = yamlfile.read(out.getvalue(), "x")
+def test_json_is_yaml(value):
+    doc = yamlfile.read(json.dumps({"value": value}), "x")
     assert doc.problems == ()
     assert doc.value == {"value": value}
