@@ -1,0 +1,400 @@
+"""One file per org: YAML text → Org, with every problem and its line. Pure.
+
+The structs are the schema, all closed: unknown keys and wrong types are problems, and
+`schema()` gives the same rules to editors as JSON Schema.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from metadeploy.model import DEFAULT_API_VERSION, Problem, id18
+from metadeploy.yamlfile import Document, Path, Plain
+
+Kind = Literal["production", "sandbox", "scratch", "developer", "emulated"]
+
+
+class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a secret is: exactly one of a variable, a file, a command's output."""
+
+    env: str | None = None
+    file: str | None = None
+    command: list[str] | None = None
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How metadeploy itself logs in to the org."""
+
+    flow: Literal["jwt", "client_credentials", "access_token"]
+    url: str
+    username: str | None = None
+    audience: str | None = None
+    client_id: str | SecretSource | None = None
+    client_secret: SecretSource | None = None
+    private_key: SecretSource | None = None
+    access_token: SecretSource | None = None
+
+
+class AppLogin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How `verify` proves an app: a JWT for this user, signed by this key."""
+
+    flow: Literal["jwt"]
+    username: str
+    private_key: SecretSource
+
+
+class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one app is in this org. Raising `generation` gives it a new key."""
+
+    generation: int = 1
+    consumer_key: str | None = None
+    login: AppLogin | None = None
+
+
+class EmulatedUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user that an emulated org starts with."""
+
+    username: str
+    profile: str = "Standard User"
+    permission_sets: list[str] = []
+
+
+class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an emulated org is like: what it has, allows, and how slow it is."""
+
+    kind: Literal["production", "sandbox", "scratch", "developer"] = "developer"
+    connected_app_creation: Literal["allowed", "blocked"] = "allowed"
+    api_access_control: bool = False
+    soap_login: bool = True
+    deploy_polls: int = 0
+    users: list[EmulatedUser] = []
+
+
+class OrgFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """orgs/<org>.yaml; orgs/defaults.yaml holds what every org starts from."""
+
+    kind: Kind | None = None
+    org_id: str | None = None
+    login: Login | None = None
+    api_version: str | float | None = None
+    tags: list[str] = []
+    promote_from: str | None = None
+    templates: list[str] = []
+    values: dict[str, Any] = {}
+    apps: dict[str, App] = {}
+    emulator: Emulator = Emulator()
+
+
+@dataclass(frozen=True)
+class Org:
+    """One org as its file and the defaults describe it.
+
+    org_id: 18 characters, None where the file pins none (an emulated org's world
+    then says it). lines: the (path, line) that each top-level value came from.
+    """
+
+    name: str
+    path: str
+    kind: Kind
+    org_id: str | None
+    api_version: str
+    file: OrgFile
+    values: Mapping[str, Plain]
+    lines: Mapping[Path, tuple[str, int]]
+
+    @property
+    def emulated(self) -> bool:
+        return self.kind == "emulated"
+
+    def app(self, full_name: str) -> App:
+        """Return what the file says of an app, or an App with the defaults."""
+        return self.file.apps.get(full_name, App())
+
+    def line_of(self, *path: str | int) -> tuple[str, int]:
+        """Return the (path, line) of a value of this org, or of what holds it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, (self.path, 1))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of an org file, for editors."""
+    return msgspec.json.schema(OrgFile)
+
+
+def read(
+    name: str, path: str, document: Document, defaults: tuple[str, Document] | None
+) -> tuple[Org | None, tuple[Problem, ...]]:
+    """Return the Org that a YAML document describes, on top of the defaults.
+
+    Mappings merge, everything else of the org replaces. The Org is None where a
+    problem leaves no usable one. Problems of the defaults themselves are not
+    repeated: `check` gives them.
+    """
+    problems = list(check(path, document))
+    base: dict[str, Plain] = {}
+    lines: dict[Path, tuple[str, int]] = {}
+    if defaults is not None and isinstance(defaults[1].value, dict):
+        base = defaults[1].value
+        lines.update({p: (defaults[0], n) for p, n in defaults[1].lines.items()})
+    lines.update({p: (path, n) for p, n in document.lines.items()})
+    if not isinstance(document.value, dict):
+        return None, tuple(problems)
+    merged = _merge(base, document.value)
+    if not problems and isinstance(merged, dict) and "kind" not in merged:
+        kinds = ", ".join(Kind.__args__)  # type: ignore[attr-defined]
+        problems.append(Problem(path, 1, f"kind is missing: one of {kinds}", "MD010"))
+    if problems or not isinstance(merged, dict):
+        return None, tuple(problems)
+    try:
+        file = msgspec.convert(merged, OrgFile)
+    except msgspec.ValidationError:
+        return None, ()  # a problem of the defaults, told once by check()
+    org = Org(
+        name=name,
+        path=path,
+        kind=file.kind or "emulated",
+        org_id=id18(file.org_id) if file.org_id else None,
+        api_version=str(file.api_version or DEFAULT_API_VERSION),
+        file=file,
+        values=file.values,
+        lines=lines,
+    )
+    return org, tuple(_check_org(org))
+
+
+def check(path: str, document: Document) -> list[Problem]:
+    """Return every problem of one YAML document as an org file."""
+    problems = list(document.problems)
+    if problems:
+        return problems
+    if not isinstance(document.value, dict):
+        return [Problem(path, 1, "an org file is a mapping of keys", "MD010")]
+    data = msgspec.to_builtins(document.value)
+    while True:
+        try:
+            file = msgspec.convert(data, OrgFile)
+        except msgspec.ValidationError as error:
+            at, message = _explain(str(error), data)
+            problems.append(Problem(path, document.line_of(at), message, "MD010"))
+            _prune(data, at)
+            continue
+        break
+    for at, message in _check_values(file):
+        problems.append(Problem(path, document.line_of(at), message, "MD010"))
+    return problems
+
+
+def _check_values(file: OrgFile) -> list[tuple[Path, str]]:
+    found: list[tuple[Path, str]] = []
+    if file.org_id is not None:
+        try:
+            id18(file.org_id)
+        except ValueError as error:
+            found.append((("org_id",), str(error)))
+        else:
+            if not file.org_id.startswith("00D"):
+                found.append((("org_id",), "an org Id starts with 00D"))
+    if file.api_version is not None and not re.fullmatch(
+        r"[1-9]\d\.0", str(file.api_version)
+    ):
+        what = f"api_version {file.api_version!r} is not of the form '66.0'"
+        found.append((("api_version",), what))
+    for name, app in file.apps.items():
+        if app.generation < 1:
+            found.append((("apps", name, "generation"), "generation starts at 1"))
+    found += _check_sources(file)
+    if "org" in file.values:
+        found.append((("values", "org"), "the name 'org' is taken by the org itself"))
+    for name in file.values:
+        if not name.isidentifier():
+            what = f"{name!r} cannot be used in a template: letters, digits and _ only"
+            found.append((("values", name), what))
+    return found
+
+
+def _check_sources(file: OrgFile) -> list[tuple[Path, str]]:
+    sources: list[tuple[Path, object]] = []
+    if file.login is not None:
+        fields = ("client_id", "client_secret", "private_key", "access_token")
+        sources += [(("login", f), getattr(file.login, f)) for f in fields]
+    for name, app in file.apps.items():
+        if app.login is not None:
+            at = ("apps", name, "login", "private_key")
+            sources.append((at, app.login.private_key))
+    return [
+        (at, "exactly one of env, file or command says where the secret is")
+        for at, source in sources
+        if isinstance(source, SecretSource)
+        and sum(x is not None for x in (source.env, source.file, source.command)) != 1
+    ]
+
+
+_NEEDED = {
+    "jwt": ("username", "client_id", "private_key"),
+    "client_credentials": ("client_id", "client_secret"),
+    "access_token": ("access_token",),
+}
+
+
+def _check_org(org: Org) -> list[Problem]:
+    def problem(message: str, *at: str) -> Problem:
+        path, line = org.line_of(*at)
+        return Problem(path, line, message, "MD010")
+
+    login = org.file.login
+    if org.emulated:
+        if login is not None:
+            return [problem("an emulated org needs no login", "login")]
+        return []
+    found = []
+    if login is None:
+        found.append(problem(f"login is missing: a {org.kind} org needs one", "kind"))
+    else:
+        found += [
+            problem(f"login.{field} is missing: flow {login.flow} needs it", "login")
+            for field in _NEEDED[login.flow]
+            if getattr(login, field) is None
+        ]
+        if not login.url.startswith("https://"):
+            found.append(problem("login.url must start with https://", "login", "url"))
+    if org.org_id is None:
+        what = "org_id is missing: it pins the one org that this file may change"
+        found.append(problem(what, "kind"))
+    return found
+
+
+def _merge(base: Plain, over: Plain) -> Plain:
+    if isinstance(base, dict) and isinstance(over, dict):
+        merged = {**base}
+        for key, value in over.items():
+            merged[key] = _merge(base[key], value) if key in base else value
+        return merged
+    return over
+
+
+# msgspec says what is wrong and where in one line; these turn it into our words.
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.(\w[^.\[]*)|\[(\d+|\.\.\.)\]")
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+
+
+def _explain(error: str, data: Plain) -> tuple[Path, str]:
+    match = _PLACE.match(error)
+    assert match is not None  # both parts may be empty
+    what = match["what"]
+    at = _resolve(match["at"] or "", data)
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what):
+        name = unknown[1]
+        near = difflib.get_close_matches(name, _keys_at(at), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return (*at, name), f"unknown key {name!r}{hint}"
+    if missing := re.fullmatch(r"Object missing required field `(.*)`", what):
+        return at, f"{missing[1]} is missing"
+    name = ".".join(str(step) for step in at)
+    if kinds := re.fullmatch(r"Expected `(.*)`, got `(.*)`", what):
+        want, got = (_in_words(k) for k in kinds.groups())
+        return at, f"{name} must be {want}, not {got}"
+    if value := re.fullmatch(r"Invalid enum value (.*)", what):
+        return at, f"{name} cannot be {value[1]}: {_choices(at)}"
+    return at, f"{name}: {what}"
+
+
+def _in_words(kinds: str) -> str:
+    names = [k.strip() for k in kinds.split("|")]
+    words = [_WORDS.get(n, n) for n in names]
+    return " or ".join(w for w in words if w != "nothing" or len(words) == 1)
+
+
+def _resolve(at: str, data: Plain) -> Path:
+    """Return the path in `data` of a msgspec path; `[...]` is any value there.
+
+    msgspec does not say which key of a dict is meant: we try them in order.
+    """
+    path: Path = ()
+    for name, index in _STEP.findall(at):
+        here = _at(data, path)
+        if name:
+            path = (*path, name)
+        elif index == "..." and isinstance(here, dict):
+            path = (*path, _bad_entry(path, here))
+        elif index != "...":
+            path = (*path, int(index))
+    return path
+
+
+def _bad_entry(path: Path, entries: Mapping[str, Plain]) -> str:
+    """Return the entry of `apps` that is wrong (values take anything)."""
+    for key, value in entries.items():
+        try:
+            msgspec.convert({path[0]: {key: value}}, OrgFile)
+        except msgspec.ValidationError:
+            return key
+    return next(iter(entries))
+
+
+def _at(data: Plain, path: Path) -> Plain:
+    for step in path:
+        if isinstance(data, dict) and isinstance(step, str):
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int):
+            data = data[step]
+    return data
+
+
+def _prune(data: Plain, path: Path) -> None:
+    """Take the value at `path` out, so that the next problem shows.
+
+    A list goes as a whole: with one item gone the others would lose their lines.
+    """
+    steps = [step for step in path if isinstance(step, str)]
+    if len(steps) < len(path):
+        first = next(i for i, step in enumerate(path) if isinstance(step, int))
+        steps = steps[:first]
+    holder = _at(data, tuple(steps[:-1]))
+    if isinstance(holder, dict):
+        del holder[steps[-1]]
+
+
+_SECTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "": lambda: OrgFile.__struct_fields__,
+    "login": lambda: Login.__struct_fields__,
+    "emulator": lambda: Emulator.__struct_fields__,
+    "users": lambda: EmulatedUser.__struct_fields__,
+    "private_key": lambda: SecretSource.__struct_fields__,
+    "client_id": lambda: SecretSource.__struct_fields__,
+    "client_secret": lambda: SecretSource.__struct_fields__,
+    "access_token": lambda: SecretSource.__struct_fields__,
+}
+
+
+def _keys_at(at: Path) -> tuple[str, ...]:
+    if at[:1] == ("apps",) and len(at) == 2:
+        return App.__struct_fields__
+    names = [str(step) for step in at if isinstance(step, str)]
+    return _SECTIONS.get(names[-1] if names else "", lambda: ())()
+
+
+def _choices(at: Path) -> str:
+    choices = {
+        ("kind",): Kind,
+        ("login", "flow"): Login.__annotations__["flow"],
+        ("emulator", "kind"): Emulator.__annotations__["kind"],
+    }.get(tuple(str(step) for step in at[:2]))
+    text = str(choices) if choices is not None else ""
+    found = re.findall(r"['\"]([a-z_]+)['\"]", text)
+    return "one of " + ", ".join(found) if found else "not one of those allowed"

@@ -1,0 +1,152 @@
+import pytest
+
+from metadeploy import orgfile, yamlfile
+
+
+def read(text, defaults=None, name="uat"):
+    path = f"orgs/{name}.yaml"
+    base = None
+    if defaults is not None:
+        base = ("orgs/defaults.yaml", yamlfile.read(defaults, "orgs/defaults.yaml"))
+    return orgfile.read(name, path, yamlfile.read(text, path), base)
+
+
+def problems(text, defaults=None):
+    return [str(p) for p in read(text, defaults)[1]]
+
+
+def test_an_org_on_top_of_the_defaults():
+    org, found = read(
+        "kind: emulated\nvalues:\n  mail: {to: b@x.org}\n  hosts: [two]\n",
+        "api_version: 65.0\nvalues:\n  mail: {from: a@x.org, to: a@x.org}\n"
+        "  hosts: [one, more]\n  plain: 1\n",
+    )
+    assert found == ()
+    assert org.api_version == "65.0"
+    assert org.values == {
+        "mail": {"from": "a@x.org", "to": "b@x.org"},
+        "hosts": ["two"],
+        "plain": 1,
+    }
+    assert org.line_of("values", "mail", "to") == ("orgs/uat.yaml", 3)
+    assert org.line_of("values", "plain") == ("orgs/defaults.yaml", 5)
+
+
+def test_defaults_that_nobody_overrides():
+    org, _ = read("kind: emulated\n")
+    assert (org.api_version, org.org_id, org.app("Portal").generation) == (
+        "66.0",
+        None,
+        1,
+    )
+    assert org.emulated
+
+
+SANDBOX = """\
+kind: sandbox
+org_id: 00DWs000003xYZ1
+login: {flow: jwt, url: https://acme.my.salesforce.com, username: a@b.c,
+        client_id: {env: ID}, private_key: {file: ~/k.pem}}
+"""
+
+
+def test_a_real_org_keeps_its_id_in_18_characters():
+    org, found = read(SANDBOX)
+    assert found == ()
+    assert org.org_id == "00DWs000003xYZ1MAM"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "1: an org file is a mapping of keys"),
+        ("values: {}\n", "1: kind is missing: one of production, sandbox, scratch"),
+        ("kind: sandbx\n", "1: kind cannot be 'sandbx': one of production, sandbox,"),
+        ("kind: emulated\nlogn: 1\n", "2: unknown key 'logn'; did you mean 'login'?"),
+        ("kind: emulated\nxyzzy: 1\n", "2: unknown key 'xyzzy'"),
+        ("kind: emulated\ntags: uat\n", "2: tags must be a list, not text"),
+        (
+            "kind: emulated\napi_version: [66]\n",
+            "2: api_version must be text or a number, not a list",
+        ),
+        (
+            "kind: emulated\napi_version: v66\n",
+            "2: api_version 'v66' is not of the form '66.0'",
+        ),
+        (
+            "kind: emulated\napps:\n  Ok: {}\n  Portal:\n    generation: x\n",
+            "5: apps.Portal.generation must be a whole number, not text",
+        ),
+        (
+            "kind: emulated\napps:\n  Portal: {generations: 2}\n",
+            "3: unknown key 'generations'; did you mean 'generation'?",
+        ),
+        (
+            "kind: emulated\napps: {Portal: {generation: 0}}\n",
+            "2: generation starts at 1",
+        ),
+        (
+            "kind: emulated\nemulator:\n  users:\n    - {username: a}\n    - {}\n",
+            "5: username is missing",
+        ),
+        ("kind: emulated\nvalues: {org: 1}\n", "2: the name 'org' is taken by the"),
+        ("kind: emulated\nvalues: {a-b: 1}\n", "2: 'a-b' cannot be used in a template"),
+        (
+            "kind: emulated\norg_id: 00Dx\n",
+            "2: not a Salesforce id: '00Dx'",
+        ),
+        (
+            "kind: emulated\norg_id: 005Ws000003xYZ1\n",
+            "2: an org Id starts with 00D",
+        ),
+        (
+            "kind: emulated\norg_id: 00DWs000003xYZ1AAA\n",
+            "2: the last three characters of 00DWs000003xYZ1AAA do not fit the rest",
+        ),
+        (
+            "kind: emulated\nlogin: {flow: access_token, url: https://x}\n",
+            "2: an emulated org needs no login",
+        ),
+        ("kind: sandbox\norg_id: 00DWs000003xYZ1\n", "1: login is missing: a sandbox"),
+        (SANDBOX.replace("00DWs000003xYZ1", "~"), "1: org_id is missing: it pins"),
+        (SANDBOX.replace("https", "http"), "3: login.url must start with https://"),
+        (SANDBOX.replace("username: a@b.c,", ""), "3: login.username is missing: flow"),
+        (
+            SANDBOX.replace("{file: ~/k.pem}", "{file: k, env: K}"),
+            "4: exactly one of env, file or command says where the secret is",
+        ),
+    ],
+)
+def test_a_problem_names_its_line(text, message):
+    (problem,) = problems(text)
+    assert problem.startswith(f"orgs/uat.yaml:{message}")
+    assert problem.endswith("[MD010]")
+
+
+def test_all_problems_are_told_at_once():
+    found = problems("kind: x\ntags: y\nlogn: z\na: 1\na: 2\n")
+    assert len(found) == 1  # bad YAML first: what it means is anybody's guess
+    found = problems("kind: x\ntags: y\nlogn: z\n")
+    assert [p.split(":")[1] for p in found] == ["1", "2", "3"]
+
+
+def test_a_problem_of_the_defaults_is_not_told_for_every_org():
+    org, found = read("kind: emulated\n", "tags: y\n")
+    assert (org, found) == (None, ())
+
+
+def test_a_login_secret_of_an_app():
+    found = problems(
+        "kind: emulated\napps:\n  Portal:\n    login:\n"
+        "      {flow: jwt, username: u, private_key: {}}\n"
+    )
+    assert found == [
+        "orgs/uat.yaml:5: exactly one of env, file or command says where the secret is"
+        " [MD010]"
+    ]
+
+
+def test_the_schema_for_editors_knows_every_key():
+    found = orgfile.schema()["$defs"]["OrgFile"]
+    assert set(found["properties"]) == set(orgfile.OrgFile.__struct_fields__)
+    assert found["additionalProperties"] is False
