@@ -67,7 +67,7 @@ def test_a_real_org_keeps_its_id_in_18_characters():
         ("kind: emulated\ntags: uat\n", "2: tags must be a list, not text"),
         (
             "kind: emulated\napi_version: [66]\n",
-            "2: api_version must be text or a number, not a list",
+            "2: api_version must be a number or text, not a list",
         ),
         (
             "kind: emulated\napi_version: v66\n",
