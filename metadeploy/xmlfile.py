@@ -66,24 +66,38 @@ def canonical(root: etree._Element) -> bytes:
     Children are ordered by name; elements of the same name keep their order, and so
     stay together as the platform demands. Text of leaves is kept to the character.
     """
-    out = [_DECLARATION]
-    _write(root, "", out, f' xmlns="{METADATA_NS}"')
-    return "".join(out).encode()
+    return "".join(text for text, _ in _write(root)).encode()
 
 
-def _write(
-    element: etree._Element, indent: str, out: list[str], attributes: str = ""
+def canonical_lines(root: etree._Element) -> tuple[bytes, list[etree._Element]]:
+    """Write `root` canonically; the element behind each line comes along."""
+    chunks = _write(root)
+    behind = [element for text, element in chunks for _ in range(text.count("\n"))]
+    return "".join(text for text, _ in chunks).encode(), behind
+
+
+def _write(root: etree._Element) -> list[tuple[str, etree._Element]]:
+    out = [(_DECLARATION, root)]
+    _write_element(root, "", out, f' xmlns="{METADATA_NS}"')
+    return out
+
+
+def _write_element(
+    element: etree._Element,
+    indent: str,
+    out: list[tuple[str, etree._Element]],
+    attributes: str = "",
 ) -> None:
     name = local_name(element)
     children = sorted(element, key=local_name)
     if children:
-        out.append(f"{indent}<{name}{attributes}>\n")
+        out.append((f"{indent}<{name}{attributes}>\n", element))
         for child in children:
-            _write(child, indent + _INDENT, out)
-        out.append(f"{indent}</{name}>\n")
+            _write_element(child, indent + _INDENT, out)
+        out.append((f"{indent}</{name}>\n", element))
     elif text := text_of(element):
         # \r would come back as \n; as a reference it survives (XML 1.0 §2.11).
         safe = escape(text, {"\r": "&#13;", "'": "&apos;", '"': "&quot;"})
-        out.append(f"{indent}<{name}{attributes}>{safe}</{name}>\n")
+        out.append((f"{indent}<{name}{attributes}>{safe}</{name}>\n", element))
     else:
-        out.append(f"{indent}<{name}{attributes}/>\n")
+        out.append((f"{indent}<{name}{attributes}/>\n", element))
