@@ -1,0 +1,206 @@
+"""Components ⇄ zip bytes, with package.xml. Pure; the same input, the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+
+from lxml import etree
+
+from metadeploy import schema, xmlfile
+from metadeploy.errors import ApiFault, ConfigError
+from metadeploy.model import METADATA_NS, Component, Manifest, Ref
+
+MANIFEST = "package.xml"
+
+# Metadata API limits: 10,000 files, 39 MB zipped, 600 MB unzipped.
+MAX_FILES = 10_000
+MAX_ZIP_BYTES = 39_000_000
+MAX_BYTES = 629_145_600
+# What no honest zip of text reaches; a bomb does (retrieved profiles: below 30:1).
+_MAX_RATIO = 200
+_FREE_BYTES = 1_000_000
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def manifest_xml(manifest: Manifest) -> bytes:
+    """Write package.xml: types by name, members before the name, version last."""
+    root = etree.Element(f"{{{METADATA_NS}}}Package", nsmap={None: METADATA_NS})
+    for name, members in manifest.members.items():
+        types = etree.SubElement(root, f"{{{METADATA_NS}}}types")
+        for member in members:
+            etree.SubElement(types, f"{{{METADATA_NS}}}members").text = member
+        etree.SubElement(types, f"{{{METADATA_NS}}}name").text = name
+    etree.SubElement(root, f"{{{METADATA_NS}}}version").text = manifest.api_version
+    return xmlfile.canonical(root)
+
+
+def files(
+    components: Iterable[Component], api_version: str, *, deleted: Iterable[Ref] = ()
+) -> Mapping[str, bytes]:
+    """Return path → bytes of a package, ordered; package.xml is among them.
+
+    deleted: what destructiveChangesPost.xml names, after everything else deployed.
+    Raises ConfigError for a component whose type has no place in a package.
+    """
+    found: dict[str, bytes] = {}
+    refs: list[Ref] = []
+    for component in components:
+        try:
+            path = schema.path_of(component.ref)
+        except KeyError as error:
+            raise ConfigError(f"{component.ref}: no such metadata type") from error
+        found[path] = component.body
+        refs.append(
+            Ref(schema.manifest_type(component.ref.type), component.ref.full_name)
+        )
+    found[MANIFEST] = manifest_xml(Manifest.of(refs, api_version))
+    gone = Manifest.of(deleted, api_version)
+    if gone.members:
+        found["destructiveChangesPost.xml"] = manifest_xml(gone)
+    return {path: found[path] for path in sorted(found)}
+
+
+def zip_files(content: Mapping[str, bytes]) -> bytes:
+    """Return zip bytes: entries in order, one fixed date and mode, deflated.
+
+    Raises ConfigError past the Metadata API's limits.
+    """
+    if len(content) > MAX_FILES:
+        raise ConfigError(f"{len(content)} files: a deploy takes {MAX_FILES}")
+    if sum(map(len, content.values())) > MAX_BYTES:
+        raise ConfigError("more than 600 MB unzipped: split the deploy")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, body in content.items():
+            entry = zipfile.ZipInfo(path, _DATE)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3
+            archive.writestr(entry, body)
+    if out.tell() > MAX_ZIP_BYTES:
+        raise ConfigError("more than 39 MB zipped: split the deploy")
+    return out.getvalue()
+
+
+def pack(
+    components: Iterable[Component], api_version: str, *, deleted: Iterable[Ref] = ()
+) -> bytes:
+    """Return the zip of a package, package.xml at the root."""
+    return zip_files(files(components, api_version, deleted=deleted))
+
+
+def unpack(data: bytes) -> tuple[Component, ...]:
+    """Return the components of a zip that an org or a person gave us, by Ref.
+
+    A single top folder such as "unpackaged/" is looked through; paths that hold no
+    component are left out. Raises ApiFault for what is no zip, or a dangerous one.
+    """
+    found: dict[Ref, Component] = {}
+    for path, body in read_zip(data).items():
+        ref = schema.ref_of(path)
+        if ref is not None:
+            found[ref] = Component(ref, body)
+    return tuple(found[ref] for ref in sorted(found))
+
+
+def read_zip(data: bytes) -> dict[str, bytes]:
+    """Return path → bytes of every file in a zip. Raises ApiFault for a bad one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _read_members(archive, len(data))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ApiFault("", f"the zip cannot be read: {error}") from error
+    except (RuntimeError, UnicodeDecodeError) as error:  # encrypted, bad names
+        raise ApiFault("", f"the zip cannot be read: {error}") from error
+
+
+def _read_members(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
+    members = archive.infolist()
+    if len(members) > MAX_FILES + 1_000:
+        raise ApiFault("", f"the zip holds {len(members)} entries; refused")
+    limit = min(MAX_BYTES, size * _MAX_RATIO + _FREE_BYTES)
+    found: dict[str, bytes] = {}
+    for member in members:
+        path = member.filename
+        if member.is_dir():
+            continue
+        if _is_unsafe(member) or path in found:
+            raise ApiFault("", f"the zip holds the path {path!r}; refused")
+        with archive.open(member) as stream:
+            body = stream.read(limit + 1)
+        limit -= len(body)
+        if limit < 0:
+            raise ApiFault("", "the zip unpacks to far more than it should; refused")
+        found[path] = body
+    return found
+
+
+def _is_unsafe(member: zipfile.ZipInfo) -> bool:
+    path = member.orig_filename
+    link = (member.external_attr >> 16) & 0o170000 == 0o120000
+    parts = path.split("/")
+    odd = "\\" in path or "\0" in path or ":" in parts[0]
+    return link or odd or path.startswith("/") or ".." in parts
+
+
+def digest(content: Mapping[str, bytes]) -> str:
+    """Return the SHA-256 of a package's files, as hex; order does not matter."""
+    sha = hashlib.sha256()
+    for path in sorted(content):
+        for part in (path.encode(), content[path]):
+            sha.update(len(part).to_bytes(8) + part)
+    return sha.hexdigest()
+
+
+def base64_text(data: bytes) -> bytes:
+    """Return what arrived as base64 text, whatever white space is in it."""
+    try:
+        return base64.b64decode(b"".join(data.split()), validate=True)
+    except ValueError as error:
+        raise ApiFault("", f"the zip's base64 is broken: {error}") from error
+
+
+# A Profile comes back with those sections only whose components are named in the
+# same package.xml (Metadata API guide, Profile): section → type and element.
+_SECTIONS = {
+    "applicationVisibilities": ("CustomApplication", "application"),
+    "classAccesses": ("ApexClass", "apexClass"),
+    "customMetadataTypeAccesses": ("CustomObject", "name"),
+    "customPermissions": ("CustomPermission", "name"),
+    "customSettingAccesses": ("CustomObject", "name"),
+    "externalDataSourceAccesses": ("ExternalDataSource", "externalDataSource"),
+    "fieldPermissions": ("CustomObject", "field"),
+    "flowAccesses": ("Flow", "flow"),
+    "layoutAssignments": ("Layout", "layout"),
+    "objectPermissions": ("CustomObject", "object"),
+    "pageAccesses": ("ApexPage", "apexPage"),
+    "recordTypeVisibilities": ("CustomObject", "recordType"),
+    "tabVisibilities": ("CustomTab", "tab"),
+}
+
+
+def retrieve_manifest(components: Iterable[Component], api_version: str) -> Manifest:
+    """Return the manifest that brings back everything `components` speak of."""
+    refs: set[Ref] = set()
+    for component in components:
+        refs.add(Ref(schema.manifest_type(component.ref.type), component.ref.full_name))
+        if component.ref.type == "Profile":
+            refs |= _named_by_profile(component)
+    return Manifest.of(refs, api_version)
+
+
+def _named_by_profile(component: Component) -> set[Ref]:
+    root = xmlfile.parse(component.body)
+    named: set[Ref] = set()
+    for element in root:
+        section = _SECTIONS.get(xmlfile.local_name(element))
+        if section is not None:
+            text = element.findtext(f"{{{METADATA_NS}}}{section[1]}", "").strip()
+            name = text.partition(".")[0] if section[0] == "CustomObject" else text
+            named.add(Ref(section[0], name))
+    return named
