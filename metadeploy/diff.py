@@ -130,30 +130,43 @@ def access_changes(
 def merge(
     actual: Component, wanted: Component, recorded: Component | None
 ) -> Component:
-    """Lay `wanted` over `actual`, both of an OVERLAID type; the body is canonical.
+    """Return what to send so that `wanted`, of an OVERLAID type, is laid over `actual`.
 
-    What `recorded` said and `wanted` does not is left out, everything else that only
-    the org has stays.
+    What `recorded` said and `wanted` does not goes away; everything else that only
+    the org has stays. A PermissionSet is sent whole; a Profile is sent as declared,
+    with what goes away set to its default, since silence leaves a profile alone.
     """
-    root = xmlfile.parse(actual.body)
-    struct = schema.root_name(wanted.ref)
     gone = frozenset[str]()
     if recorded is not None:
         gone = frozenset(_leaves(recorded)) - frozenset(_leaves(wanted))
-    mine: dict[str, etree._Element] = {}
-    for element in list(root):
-        path, keys = _item_path(struct, element), _keys(struct, element)
-        if _is_gone(element, path, keys, gone):
-            root.remove(element)
-        else:
-            mine[path] = element
-    for element in list(xmlfile.parse(wanted.body)):
-        old = mine.get(_item_path(struct, element))
-        if old is not None:
-            _merge_item(old, element)
-            root.remove(old)
-        root.append(element)
+    root = xmlfile.parse(wanted.body)
+    struct = schema.root_name(wanted.ref)
+    declared = {_item_path(struct, e): e for e in root}
+    for element in xmlfile.parse(actual.body):
+        path = _item_path(struct, element)
+        if wanted.ref.type == "Profile":
+            if path not in declared and _set_to_default(element, struct, path, gone):
+                root.append(element)
+        elif not _is_gone(element, path, _keys(struct, element), gone):
+            if path in declared:
+                _merge_item(element, declared[path])
+            else:
+                root.append(element)
     return Component(wanted.ref, xmlfile.canonical(root), wanted.source)
+
+
+def _set_to_default(
+    element: etree._Element, struct: str, path: str, gone: frozenset[str]
+) -> bool:
+    """Set each `gone` leaf of an item to its default; tell if there was any."""
+    known = (schema.fields(struct) or {}).get(xmlfile.local_name(element))
+    found = False
+    for name, field in (schema.fields(known.kind if known else "") or {}).items():
+        leaf = element.find(f"{{{METADATA_NS}}}{name}")
+        if leaf is not None and f"{path}.{name}" in gone and field.kind == "boolean":
+            leaf.text = field.default or "false"
+            found = True
+    return found
 
 
 def _is_gone(

@@ -165,6 +165,23 @@ def test_merging_an_item_keeps_what_only_the_org_says_of_it():
     assert b"<readable>" not in gone and b"<editable>false</editable>" in gone
 
 
+def test_a_profile_is_told_to_take_away_what_we_no_longer_declare():
+    def profile(inside):
+        return component("Profile", inside, "Admin")
+
+    actual = profile(permission("A") + permission("B") + "<custom>false</custom>")
+    recorded = profile(permission("A") + "<description>d</description>")
+    sent = merge(actual, profile(permission("C")), recorded).body
+    assert fields(profile(permission("A", "true")), profile(""), recorded) == [
+        FieldChange("userPermissions[A].enabled", "true", "false")
+    ]
+    assert fields(profile(""), Component(actual.ref, sent)) == [
+        FieldChange("userPermissions[C].enabled", None, "true")
+    ]
+    assert b"<enabled>false</enabled>\n        <name>A</name>" in sent
+    assert b">B<" not in sent and b"custom" not in sent
+
+
 def test_drift_is_what_somebody_else_changed():
     recorded = app()
     changed = app("<description>new</description>")
