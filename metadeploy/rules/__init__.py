@@ -1,0 +1,33 @@
+"""Everything that can be known to be wrong before any org is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metadeploy.model import Component, Problem
+from metadeploy.rules import access, apps, clients, names, structure
+from metadeploy.rules.orgs import Pin, check_orgs
+from metadeploy.rules.registry import RULES, Rule
+
+__all__ = ["RULES", "Pin", "Rule", "check", "check_orgs"]
+
+
+def check(components: Iterable[Component], *, api_version: str) -> list[Problem]:
+    """Return all problems of one org's rendered components, sorted by place.
+
+    components: as rendered, before access is lowered, so that connectedAppAccesses
+    in a Profile or PermissionSet is legal.
+    api_version: of the package, such as "66.0".
+    """
+    version = float(api_version)
+    problems: list[Problem] = []
+    files = []
+    for component in components:
+        file, unreadable = structure.read(component)
+        files.append(file)
+        problems += unreadable
+        problems += structure.check(file, version)
+        problems += apps.check(file)
+    for subject in (access.check, clients.check, names.check):
+        problems += subject(files)
+    return sorted(problems, key=lambda p: p.order)

@@ -1,0 +1,117 @@
+"""Access: who may use which app, across profiles, permission sets and apps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from lxml import etree
+
+from metadeploy.model import Problem
+from metadeploy.rules.reading import File, all_of, first_of, is_true, show, value_of
+
+_APP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_POLICY = "ExtlClntAppOauthConfigurablePolicies"
+_LISTS = ("commaSeparatedPermissionSet", "commaSeparatedProfile")
+
+
+@dataclass(frozen=True, slots=True)
+class _App:
+    """What the files say of an app. approved: None where they don't say."""
+
+    name: str
+    file: File
+    approval: etree._Element | None
+    approved: bool | None
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """One connectedAppAccesses in a Profile or PermissionSet."""
+
+    app: str
+    enabled: bool
+    file: File
+    element: etree._Element
+
+
+def check(files: Iterable[File]) -> Iterator[Problem]:
+    """Yield what is wrong with the access that all files together declare."""
+    files = list(files)
+    apps = {app.name: app for app in _apps(files)}
+    accesses = list(_accesses(files))
+    for access in accesses:
+        yield from _access(access, apps)
+    used = {access.app for access in accesses if access.enabled}
+    for app in apps.values():
+        if app.approved and not app.granted and app.name not in used:
+            text = f"{app.name} is admin approved, but nobody may use it"
+            at = app.approval if app.approval is not None else 1
+            yield app.file.problem("MD304", text, at)
+
+
+def _access(access: _Access, apps: Mapping[str, _App]) -> Iterator[Problem]:
+    app = apps.get(access.app)
+    if not _APP_NAME.fullmatch(access.app):
+        text = f"{show(access.app)} cannot be the API name of an app"
+        yield access.file.problem("MD302", text, access.element)
+    elif app is None:
+        near = get_close_matches(access.app, apps, n=1, cutoff=0.8)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        text = f"{access.app} is no app of this project{hint}"
+        yield access.file.problem("MD301", text, access.element)
+    elif access.enabled and app.approved is False:
+        text = f"{app.name} may be used by everybody, since it is not admin approved"
+        yield access.file.problem("MD303", text, access.element)
+
+
+def _accesses(files: Iterable[File]) -> Iterator[_Access]:
+    for file in files:
+        if file.ref.type in ("Profile", "PermissionSet"):
+            for element in all_of(file.root, "connectedAppAccesses"):
+                name = value_of(element, "connectedApp")
+                if name:
+                    enabled = is_true(element, "enabled")
+                    yield _Access(name, enabled, file, element)
+
+
+def _apps(files: list[File]) -> Iterator[_App]:
+    policies = {
+        value_of(f.root, "externalClientApplication"): f
+        for f in files
+        if f.ref.type == _POLICY
+    }
+    for file in files:
+        if file.ref.type == "ConnectedApp":
+            yield _connected_app(file)
+        elif file.ref.type == "ExternalClientApplication":
+            yield _client_app(file, policies.get(file.ref.full_name))
+
+
+def _connected_app(file: File) -> _App:
+    oauth = first_of(file.root, "oauthConfig")
+    approval = first_of(oauth, "isAdminApproved")
+    named = (*all_of(file.root, "permissionSetName"), *all_of(file.root, "profileName"))
+    return _App(
+        name=file.ref.full_name,
+        file=file,
+        approval=approval,
+        approved=None if oauth is None else is_true(oauth, "isAdminApproved"),
+        granted=any(value_of(e) for e in named),
+    )
+
+
+def _client_app(file: File, policy: File | None) -> _App:
+    root = policy.root if policy else None
+    approval = first_of(root, "permittedUsersPolicyType")
+    value = value_of(root, "permittedUsersPolicyType")
+    return _App(
+        name=file.ref.full_name,
+        file=policy or file,
+        approval=approval,
+        approved=value == "AdminApprovedPreAuthorized" if value else None,
+        granted=any(value_of(root, name) for name in _LISTS),
+    )
