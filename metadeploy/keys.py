@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lxml import etree
+
+from metadeploy import xmlfile
 from metadeploy.errors import ConfigError
-from metadeploy.model import Secret, id18
+from metadeploy.model import METADATA_NS, Component, Secret, Source, id18
 
 Origin = Literal["derived", "pinned", "org"]
 
@@ -78,3 +82,76 @@ def _expand(prk: bytes, info: str, length: int) -> str:
         number, digit = divmod(number, len(_ALPHABET))
         characters.append(_ALPHABET[digit])
     return "".join(characters)
+
+
+# Where an app's file holds its key; both may be sent on creation only, and the
+# platform refuses or ignores them later (Metadata API guide; observed).
+_PLACES = {
+    "ConnectedApp": "oauthConfig",
+    "ExtlClntAppGlobalOauthSettings": "",
+}
+
+
+def app_of(component: Component) -> str | None:
+    """Return the app whose key belongs in this component; None where none does."""
+    if component.ref.type not in _PLACES:
+        return None
+    if component.ref.type == "ConnectedApp":
+        return component.ref.full_name if _holder(component) is not None else None
+    root = xmlfile.parse(component.body)
+    return root.findtext(f"{{{METADATA_NS}}}externalClientApplication", "").strip()
+
+
+def key_in(component: Component) -> str:
+    """Return the consumer key that a component holds, "" for none."""
+    holder = _holder(component)
+    if holder is None:
+        return ""
+    return holder.findtext(f"{{{METADATA_NS}}}consumerKey", "").strip()
+
+
+def without_key(component: Component) -> Component:
+    """Return the component as it may be sent for an app that exists."""
+    return _with_texts(component, {"consumerKey": None, "consumerSecret": None})
+
+
+def with_key(component: Component, credentials: Credentials) -> Component:
+    """Return the component as it is sent to create its app."""
+    secret = credentials.consumer_secret
+    return _with_texts(
+        component,
+        {
+            "consumerKey": credentials.consumer_key,
+            "consumerSecret": secret.reveal() if secret is not None else None,
+        },
+    )
+
+
+def _holder(component: Component) -> etree._Element | None:
+    name = _PLACES.get(component.ref.type)
+    if name is None:
+        return None
+    root = xmlfile.parse(component.body)
+    return root.find(f"{{{METADATA_NS}}}{name}") if name else root
+
+
+def _with_texts(component: Component, texts: Mapping[str, str | None]) -> Component:
+    holder = _holder(component)
+    if holder is None:
+        return component
+    root = holder.getroottree().getroot()
+    # Canonical bodies have an element a line: each new line belongs to the next one.
+    before = xmlfile.canonical_lines(root)[1]
+    for name, text in texts.items():
+        tag = f"{{{METADATA_NS}}}{name}"
+        for element in holder.findall(tag):
+            holder.remove(element)
+        if text is not None:
+            etree.SubElement(holder, tag).text = text
+    body, behind = xmlfile.canonical_lines(root)
+    source = component.source
+    if source is not None:
+        first = {element: n for n, element in reversed(list(enumerate(before, 1)))}
+        lines = tuple(source.locate(first.get(e, 1)) for e in behind)
+        source = Source(source.path, lines)
+    return Component(component.ref, body, source)

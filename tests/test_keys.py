@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadeploy.errors import ConfigError
-from metadeploy.keys import check_master, derive
-from metadeploy.model import Secret
+from metadeploy.keys import app_of, check_master, derive, key_in, with_key, without_key
+from metadeploy.model import METADATA_NS, Component, Ref, Secret, Source
 
 MASTER = Secret("0123456789abcdef0123456789abcdef")
 ORG = "00DWs000003xYZ1MAM"
@@ -62,3 +62,58 @@ def test_a_short_master_is_refused():
     assert check_master(MASTER) is MASTER
     with pytest.raises(ConfigError, match="fewer than 32 characters"):
         check_master(Secret("short   "))
+
+
+def app(inside):
+    body = (
+        f'<ConnectedApp xmlns="{METADATA_NS}">\n<label>P</label>\n{inside}'
+        "</ConnectedApp>\n"
+    ).encode()
+    lines = tuple(("templates/P.j2", n) for n in range(1, 10))
+    return Component(
+        Ref("ConnectedApp", "Portal"), body, Source("templates/P.j2", lines)
+    )
+
+
+OAUTH = "<oauthConfig>\n<callbackUrl>https://a</callbackUrl>\n</oauthConfig>\n"
+
+
+def test_a_key_goes_in_and_comes_out_again():
+    plain = without_key(app(OAUTH))
+    assert app_of(plain) == "Portal"
+    assert key_in(plain) == ""
+    credentials = derive(MASTER, ORG, "Portal", 1)
+    keyed = with_key(plain, credentials)
+    assert key_in(keyed) == credentials.consumer_key
+    assert credentials.consumer_secret.reveal().encode() in keyed.body
+    assert without_key(keyed) == plain
+
+
+def test_the_lines_still_know_their_template():
+    keyed = with_key(without_key(app(OAUTH)), derive(MASTER, ORG, "Portal", 1))
+    line = (
+        keyed.body.decode()
+        .split("\n")
+        .index("        <callbackUrl>https://a</callbackUrl>")
+    )
+    assert keyed.source.locate(line + 1)[0] == "templates/P.j2"
+
+
+def test_an_app_without_oauth_has_no_key():
+    assert app_of(app("")) is None
+    assert key_in(app("")) == ""
+    assert with_key(app(""), derive(MASTER, ORG, "Portal", 1)) == app("")
+    other = Component(Ref("Profile", "Admin"), b"<Profile/>")
+    assert app_of(other) is None
+
+
+def test_the_key_of_an_external_client_app_is_in_its_global_settings():
+    body = (
+        f'<ExtlClntAppGlobalOauthSettings xmlns="{METADATA_NS}">'
+        "<externalClientApplication>Portal</externalClientApplication>"
+        "</ExtlClntAppGlobalOauthSettings>"
+    ).encode()
+    found = Component(Ref("ExtlClntAppGlobalOauthSettings", "Portal_glbl"), body)
+    assert app_of(found) == "Portal"
+    credentials = derive(MASTER, ORG, "Portal", 1)
+    assert key_in(with_key(found, credentials)) == credentials.consumer_key
