@@ -1,0 +1,149 @@
+"""Edge: OAuth. A login makes a Session; a token request proves an app."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from metadeploy.connection import Connection, Json, read_json
+from metadeploy.errors import ApiFault, AuthError, ConfigError
+from metadeploy.model import Secret, id18
+
+Clock = Callable[[], float]
+_TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
+# The assertion may live three minutes at most (JWT bearer flow).
+_ASSERTION_SECONDS = 170
+
+# What an OAuth refusal means, and what to do (Salesforce help, OAuth errors; observed).
+_REMEDIES = {
+    "user hasn't approved this consumer": "The user is not pre-authorised: the app lets"
+    " users approve it themselves and this one has not. Set isAdminApproved and grant"
+    " the app to a profile or permission set of the user.",
+    "user is not admin approved to access this app": "Grant the app to a profile or"
+    " permission set that the user has.",
+    "client identifier invalid": "The org does not know this consumer key. A new app"
+    " takes 2 to 10 minutes to be usable.",
+    "invalid client credentials": "The consumer secret is not the app's.",
+    "invalid assertion": "The app's certificate does not fit the private key, or its"
+    " use of digital signatures is off.",
+    "Audience validation failed": "Set login.audience to the host that users"
+    " log in at.",
+    "no client credentials user enabled": "Set isClientCredentialEnabled and"
+    " oauthClientCredentialUser in the app.",
+    "request not supported on this domain": "Use the org's My Domain URL.",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A login: where the org is, its token, and whose it is.
+
+    org_id: 18 characters. scopes: OAuth names, as granted.
+    """
+
+    url: str
+    token: Secret
+    org_id: str
+    user_id: str
+    scopes: frozenset[str]
+
+
+def client_credentials(
+    connection: Connection, consumer_key: str, consumer_secret: Secret
+) -> Session:
+    """Return the session of an app's run-as user. Raises AuthError."""
+    return _token(
+        connection,
+        {
+            "grant_type": "client_credentials",
+            "client_id": consumer_key,
+            "client_secret": consumer_secret.reveal(),
+        },
+    )
+
+
+def jwt_bearer(
+    connection: Connection,
+    consumer_key: str,
+    *,
+    username: str,
+    private_key: Secret,
+    audience: str,
+    clock: Clock = time.time,
+) -> Session:
+    """Return the session of `username` by a signed assertion. Raises AuthError.
+
+    private_key: PEM. audience: the login host's URL. No approval page is ever shown:
+    it works only for a user who may use the app.
+    """
+    claims: dict[str, Json] = {
+        "iss": consumer_key,
+        "sub": username,
+        "aud": audience,
+        "exp": int(clock()) + _ASSERTION_SECONDS,
+    }
+    assertion = signed(claims, private_key)
+    grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    return _token(connection, {"grant_type": grant, "assertion": assertion.reveal()})
+
+
+def signed(claims: Mapping[str, Json], private_key: Secret) -> Secret:
+    """Return a JWT (RFC 7519) signed with RS256. Raises ConfigError for a bad key."""
+    try:
+        key = serialization.load_pem_private_key(
+            private_key.reveal().encode(), password=None
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError("the private key is no unencrypted PEM key") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ConfigError("the private key is not an RSA key: JWT bearer takes RS256")
+    header = {"alg": "RS256", "typ": "JWT"}
+    text = f"{_part(header)}.{_part(claims)}"
+    signature = key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return Secret(f"{text}.{_base64url(signature)}")
+
+
+def _part(value: Mapping[str, Json]) -> str:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _token(connection: Connection, form: Mapping[str, str]) -> Session:
+    answer = connection.call(
+        "POST",
+        _TOKEN_PATH,
+        body=urlencode(form).encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    try:
+        found = read_json(answer)
+    except ApiFault as fault:
+        words = fault.message.removeprefix(f"{fault.code}: ")
+        hint = _REMEDIES.get(words, "")
+        what = f"no token from {connection.url}: {fault.code}: {words}"
+        raise AuthError(what, code=fault.code, hint=hint) from fault
+    if not isinstance(found, dict):
+        raise AuthError(f"no token from {connection.url}: not an answer of OAuth")
+    try:
+        org_id, user_id = str(found["id"]).rstrip("/").split("/")[-2:]
+        return Session(
+            url=str(found["instance_url"]),
+            token=Secret(str(found["access_token"])),
+            org_id=id18(org_id),
+            user_id=user_id,
+            scopes=frozenset(str(found.get("scope") or "").split()),
+        )
+    except (KeyError, ValueError) as error:
+        what = f"no token from {connection.url}: its answer lacks {error}"
+        raise AuthError(what) from error

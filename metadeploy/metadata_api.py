@@ -1,0 +1,271 @@
+"""Edge: the Metadata API's SOAP calls. zeep builds requests, we read the answers.
+
+zeep's own reading is either too strict for what orgs really send or, with
+strict=False, takes truncated answers for good ones; and its DEBUG log holds the
+session id, so that logger is kept above it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from lxml import etree
+from zeep import Client, Settings
+from zeep.xsd import SkipValue
+
+from metadeploy import package, xmlfile
+from metadeploy.connection import Answer, Connection
+from metadeploy.errors import ApiFault, LostAnswer
+from metadeploy.model import (
+    METADATA_NS,
+    Component,
+    DeployMessage,
+    DeployResult,
+    Manifest,
+    Ref,
+)
+
+logging.getLogger("zeep").setLevel(logging.INFO)
+
+_SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
+_M = f"{{{METADATA_NS}}}"
+
+TestLevel = Literal[
+    "NoTestRun",
+    "RunSpecifiedTests",
+    "RunLocalTests",
+    "RunAllTestsInOrg",
+    "RunRelevantTests",
+]
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """What a deploy is told. Everything is sent explicitly, never left to defaults.
+
+    test_level: None leaves it to the org: production runs local tests only if the
+    package holds Apex, and refuses an explicit NoTestRun.
+    """
+
+    check_only: bool = False
+    test_level: TestLevel | None = None
+    ignore_warnings: bool = False
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What a finished retrieve brought: components, and the org's messages."""
+
+    components: tuple[Component, ...]
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileProperties:
+    """One row of listMetadata: a component that the org has, and its record's id."""
+
+    ref: Ref
+    id: str
+
+
+class MetadataApi:
+    """The calls of one org's Metadata API that we make."""
+
+    def __init__(self, connection: Connection, api_version: str) -> None:
+        self._connection = connection
+        self._version = api_version
+
+    def deploy(self, zip_bytes: bytes, options: DeployOptions) -> str:
+        """Start a deploy and return its AsyncResult id ("0Af…").
+
+        Raises LostAnswer when the org may have started it without our knowing its id.
+        """
+        result = self._call(
+            "deploy",
+            ZipFile=zip_bytes,
+            DeployOptions={
+                "allowMissingFiles": False,
+                "autoUpdatePackage": False,
+                "checkOnly": options.check_only,
+                "ignoreWarnings": options.ignore_warnings,
+                "performRetrieve": False,
+                "purgeOnDelete": False,
+                "rollbackOnError": True,
+                "runTests": [],
+                "singlePackage": True,
+                "testLevel": options.test_level or SkipValue,
+            },
+        )
+        return _needed(result[0] if result else None, "id")
+
+    def check_deploy_status(self, deploy_id: str) -> DeployResult:
+        """Return how far a deploy is, with what it did to each component."""
+        (result,) = self._call(
+            "checkDeployStatus", asyncProcessId=deploy_id, includeDetails=True
+        )
+        return _deploy_result(result)
+
+    def cancel_deploy(self, deploy_id: str) -> bool:
+        """Ask to cancel; True when it is canceled already."""
+        (result,) = self._call("cancelDeploy", String=deploy_id)
+        return _text(result, "done") == "true"
+
+    def retrieve(self, manifest: Manifest) -> str:
+        """Start a retrieve and return its AsyncResult id ("09S…")."""
+        types = [
+            {"members": list(members), "name": name}
+            for name, members in manifest.members.items()
+        ]
+        result = self._call(
+            "retrieve",
+            retrieveRequest={
+                "apiVersion": float(manifest.api_version),
+                "singlePackage": True,
+                "unpackaged": {"types": types, "version": manifest.api_version},
+            },
+        )
+        return _needed(result[0] if result else None, "id")
+
+    def check_retrieve_status(self, retrieve_id: str) -> Retrieved | None:
+        """Return what a retrieve brought, None while it runs.
+
+        The org deletes the zip once it is handed over: a lost answer means a new
+        retrieve. Raises ApiFault when the retrieve failed.
+        """
+        (result,) = self._call(
+            "checkRetrieveStatus", asyncProcessId=retrieve_id, includeZip=True
+        )
+        if _text(result, "done") != "true":
+            return None
+        if _text(result, "status") != "Succeeded":
+            code = _text(result, "errorStatusCode")
+            message = _text(result, "errorMessage") or "the retrieve failed"
+            raise ApiFault(code, message)
+        data = package.base64_text(_text(result, "zipFile").encode())
+        messages = tuple(_text(m, "problem") for m in result.findall(f"{_M}messages"))
+        return Retrieved(package.unpack(data), messages)
+
+    def list_metadata(self, types: Iterable[str]) -> tuple[FileProperties, ...]:
+        """Return what the org has of these types, up to three at a time."""
+        results = self._call(
+            "listMetadata",
+            queries=[{"type": t} for t in types],
+            asOfVersion=float(self._version),
+        )
+        return tuple(
+            FileProperties(
+                Ref(_text(r, "type"), _text(r, "fullName")),
+                _text(r, "id"),
+            )
+            for r in results
+        )
+
+    def _call(self, operation: str, **arguments: object) -> list[etree._Element]:
+        client = _client()
+        envelope = client.create_message(
+            client.service,
+            operation,
+            _soapheaders={
+                "session": {"sessionId": self._connection.token.reveal()},
+            },
+            **arguments,
+        )
+        answer = self._connection.call(
+            "POST",
+            f"/services/Soap/m/{self._version}",
+            body=etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"),
+            headers={"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'},
+        )
+        return _results(answer, operation)
+
+
+@cache
+def _client() -> Client:
+    """Return the one client of this process: it holds types, no session."""
+    wsdl = Path(__file__).with_name("wsdl") / "metadata.wsdl"
+    return Client(str(wsdl), settings=Settings(forbid_external=True))
+
+
+def _results(answer: Answer, operation: str) -> list[etree._Element]:
+    """Return the <result> elements of an answer to `operation`.
+
+    Raises ApiFault for a fault, LostAnswer for what only looks like an answer: a
+    maintenage page, JSON, nothing, or XML that stops in the middle.
+    """
+    try:
+        root = xmlfile.parse(answer.body, huge=True)
+    except xmlfile.XmlError as error:
+        kind = answer.content_type.partition(";")[0] or "nothing"
+        what = f"HTTP {answer.status} with {kind} instead of an answer to {operation}"
+        raise LostAnswer(f"{what} ({len(answer.body)} bytes)") from error
+    body = root.find(f"{{{_SOAP}}}Body")
+    first = body[0] if body is not None and len(body) else None
+    if first is not None and first.tag == f"{{{_SOAP}}}Fault":
+        raise _fault(first)
+    if answer.status != 200 or first is None or first.tag != f"{_M}{operation}Response":
+        what = f"HTTP {answer.status} with <{xmlfile.local_name(root)}>"
+        raise LostAnswer(f"{what} instead of an answer to {operation}")
+    return first.findall(f"{_M}result")
+
+
+def _fault(fault: etree._Element) -> ApiFault:
+    code = (fault.findtext("faultcode") or "").rpartition(":")[2]
+    text = fault.findtext("faultstring") or "a fault without a text"
+    return ApiFault(code, text.removeprefix(f"{code}: "))
+
+
+def _text(element: etree._Element, name: str) -> str:
+    return element.findtext(f"{_M}{name}", "") or ""
+
+
+def _needed(element: etree._Element | None, name: str) -> str:
+    text = "" if element is None else _text(element, name)
+    if not text:
+        raise LostAnswer(f"the org's answer has no {name}")
+    return text
+
+
+def _number(element: etree._Element, name: str) -> int:
+    text = _text(element, name)
+    return int(text) if text.isdigit() else 0
+
+
+def _deploy_result(result: etree._Element) -> DeployResult:
+    details = result.find(f"{_M}details")
+    rows = [] if details is None else list(details)
+    names = ("componentSuccesses", "componentFailures")
+    return DeployResult(
+        id=_needed(result, "id"),
+        status=_needed(result, "status"),
+        done=_text(result, "done") == "true",
+        success=_text(result, "success") == "true",
+        check_only=_text(result, "checkOnly") == "true",
+        error_code=_text(result, "errorStatusCode"),
+        error_message=_text(result, "errorMessage"),
+        state_detail=_text(result, "stateDetail"),
+        components_total=_number(result, "numberComponentsTotal"),
+        components_deployed=_number(result, "numberComponentsDeployed"),
+        component_errors=_number(result, "numberComponentErrors"),
+        messages=tuple(_message(r) for r in rows if xmlfile.local_name(r) in names),
+    )
+
+
+def _message(row: etree._Element) -> DeployMessage:
+    return DeployMessage(
+        component_type=_text(row, "componentType"),
+        full_name=_text(row, "fullName"),
+        file_name=_text(row, "fileName"),
+        success=_text(row, "success") == "true",
+        problem=_text(row, "problem"),
+        problem_type=_text(row, "problemType"),
+        line=_number(row, "lineNumber"),
+        column=_number(row, "columnNumber"),
+        created=_text(row, "created") == "true",
+        changed=_text(row, "changed") == "true",
+        deleted=_text(row, "deleted") == "true",
+    )

@@ -1,0 +1,263 @@
+"""Changes → Plan: what will be sent, what is risky, and a fingerprint. Pure.
+
+A plan holds no secret: keys are derived when it is applied. Applying a saved plan
+makes it again from the org as it is then; another fingerprint means it is stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lxml import etree
+
+from metadeploy import keys, package, xmlfile
+from metadeploy.access import AppAccess, Raised, lower_access
+from metadeploy.diff import (
+    OVERLAID,
+    AccessChange,
+    Action,
+    Change,
+    access_changes,
+    diff,
+    drift,
+    merge,
+)
+from metadeploy.model import METADATA_NS, Component, Ref, Source
+
+
+@dataclass(frozen=True)
+class OrgFacts:
+    """What an org says of itself. production: it asks for care, whatever we call it."""
+
+    org_id: str
+    name: str
+    production: bool
+
+
+@dataclass(frozen=True)
+class Actual:
+    """The org as it is, as far as our components reach.
+
+    components: retrieved, access raised out of them. access: the holders of each app,
+    read from SetupEntityAccess. consumer_keys: by app fullName.
+    """
+
+    facts: OrgFacts
+    components: tuple[Component, ...]
+    access: Mapping[str, frozenset[Ref]]
+    consumer_keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the templates make of an org's values: components, and who may use what."""
+
+    org: str
+    api_version: str
+    components: tuple[Component, ...]
+    access: Mapping[str, AppAccess]
+    places: tuple[tuple[str, Ref, str, int], ...] = ()
+
+    @classmethod
+    def of(cls, org: str, api_version: str, raised: Raised) -> Wanted:
+        places = tuple(
+            (app, holder, *place) for (app, holder), place in raised.places.items()
+        )
+        return cls(org, api_version, raised.components, raised.access, places)
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """An app that this plan creates, and so gives a consumer key."""
+
+    app: str
+    component: Ref
+    pinned: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a plan may not run: its code, the reason, the flag that allows it."""
+
+    code: str
+    message: str
+    flag: str
+
+    def __str__(self) -> str:
+        return f"{self.message} (allow it with {self.flag})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What makes the org match, in the order of Ref; nothing in it is a secret.
+
+    package: the components to send, consumer keys not yet in them.
+    deviations between recorded and actual are in `drift`.
+    """
+
+    facts: OrgFacts
+    wanted: Wanted
+    changes: tuple[Change, ...]
+    access_changes: tuple[AccessChange, ...]
+    drift: tuple[Change, ...]
+    refusals: tuple[Refusal, ...]
+    package: tuple[Component, ...]
+    new_keys: tuple[NewKey, ...]
+    fingerprint: str
+
+    @property
+    def empty(self) -> bool:
+        return not self.changes and not self.access_changes
+
+
+def make_plan(
+    actual: Actual,
+    wanted: Wanted,
+    recorded: Iterable[Component] = (),
+    *,
+    allowed: frozenset[str] = frozenset(),
+) -> Plan:
+    """Return what turns `actual` into `wanted`.
+
+    recorded: the components as we last deployed them. allowed: codes of refusals
+    that the user has allowed: "production", "lockout".
+    """
+    was = {c.ref: c for c in recorded}
+    changes = diff(actual.components, wanted.components, was.values())
+    gains = access_changes(actual.access, wanted.access)
+    sent = _package(actual, wanted, was, changes, gains)
+    ours = [c for c in was.values() if c.ref in {w.ref for w in wanted.components}]
+    refusals = _refusals(actual, wanted, changes, gains)
+    return Plan(
+        facts=actual.facts,
+        wanted=wanted,
+        changes=changes,
+        access_changes=gains,
+        drift=drift(ours, actual.components),
+        refusals=tuple(r for r in refusals if r.code not in allowed),
+        package=sent,
+        new_keys=_new_keys(changes, sent),
+        fingerprint=_fingerprint(actual, wanted, sent),
+    )
+
+
+def _package(
+    actual: Actual,
+    wanted: Wanted,
+    recorded: Mapping[Ref, Component],
+    changes: Iterable[Change],
+    gains: Iterable[AccessChange],
+) -> tuple[Component, ...]:
+    """Return what to send: each changed component, and apps whose access changes."""
+    have = {c.ref: c for c in actual.components}
+    actions = {c.ref: c.action for c in changes}
+    apps = {g.app for g in gains}
+    sent: list[Component] = []
+    for component in wanted.components:
+        old = have.get(component.ref)
+        lists = _lists_access_of(component)
+        if component.ref not in actions and lists not in apps:
+            continue
+        if old is not None and component.ref.type in OVERLAID:
+            component = merge(old, component, recorded.get(component.ref))
+        elif old is not None:
+            component = keys.without_key(component)
+        sent.append(component)
+    places = {(app, holder): (path, line) for app, holder, path, line in wanted.places}
+    return lower_access(sent, Raised(tuple(sent), wanted.access, places))
+
+
+def _lists_access_of(component: Component) -> str | None:
+    """Return the app whose holders this component lists in the org."""
+    if component.ref.type == "ConnectedApp":
+        return component.ref.full_name
+    if component.ref.type == "ExtlClntAppOauthConfigurablePolicies":
+        return _text(component, "externalClientApplication")
+    return None
+
+
+def _new_keys(
+    changes: Iterable[Change], sent: Iterable[Component]
+) -> tuple[NewKey, ...]:
+    created = {c.ref for c in changes if c.action is Action.CREATE}
+    found = []
+    for component in sent:
+        app = keys.app_of(component)
+        if app and component.ref in created:
+            found.append(NewKey(app, component.ref, keys.key_in(component)))
+    return tuple(found)
+
+
+def _refusals(
+    actual: Actual,
+    wanted: Wanted,
+    changes: tuple[Change, ...],
+    gains: tuple[AccessChange, ...],
+) -> list[Refusal]:
+    found: list[Refusal] = []
+    if actual.facts.production and (changes or gains):
+        what = f"{actual.facts.name} ({actual.facts.org_id}) is a production org"
+        found.append(Refusal("production", what, "--production"))
+    for app, said in wanted.access.items():
+        left = (actual.access.get(app, frozenset()) - said.revokes) | said.grants
+        if said.owned:
+            left = said.grants
+        changed = any(g.app == app for g in gains)
+        if changed and not left and app in _admin_approved(wanted):
+            what = f"nobody could use {app} any more: it is admin-approved"
+            found.append(Refusal("lockout", what, "--allow-lockout"))
+    return found
+
+
+def _admin_approved(wanted: Wanted) -> set[str]:
+    found: set[str] = set()
+    for component in wanted.components:
+        app = _lists_access_of(component)
+        approved = (
+            _text(component, "oauthConfig", "isAdminApproved") in ("true", "1")
+            or _text(component, "permittedUsersPolicyType")
+            == "AdminApprovedPreAuthorized"
+        )
+        if app and approved:
+            found.add(app)
+    return found
+
+
+def _text(component: Component, *path: str) -> str:
+    element: etree._Element | None = xmlfile.parse(component.body)
+    for name in path:
+        if element is not None:
+            element = element.find(f"{{{METADATA_NS}}}{name}")
+    return "" if element is None else xmlfile.text_of(element).strip()
+
+
+def _fingerprint(actual: Actual, wanted: Wanted, sent: Iterable[Component]) -> str:
+    """Return SHA-256, hex, of the org, its live state and what would be sent to it."""
+    sha = hashlib.sha256()
+
+    def add(*parts: str | bytes) -> None:
+        for part in parts:
+            data = part if isinstance(part, bytes) else part.encode()
+            sha.update(len(data).to_bytes(8) + data)
+
+    add(actual.facts.org_id, wanted.api_version)
+    for component in sorted(actual.components, key=lambda c: c.ref):
+        add(str(component.ref), component.body)
+    for app, holders in sorted(actual.access.items()):
+        add(app, *(str(h) for h in sorted(holders)))
+    for app, said in sorted(wanted.access.items()):
+        add(app, str(said.owned), *(str(h) for h in sorted(said.grants)))
+        add(*(str(h) for h in sorted(said.revokes)))
+    add(package.digest(package.files(sent, wanted.api_version)))
+    return sha.hexdigest()
+
+
+def locate(sources: Mapping[Ref, Source | None], ref: Ref, line: int) -> str:
+    """Return "path:line" of the template text behind a line of a sent component."""
+    source = sources.get(ref)
+    if source is None:
+        return ""
+    path, at = source.locate(line)
+    return f"{path}:{at}" if line else source.path
