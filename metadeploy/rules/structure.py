@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -102,6 +101,9 @@ def check(file: File, version: float) -> Iterator[Problem]:
         yield from _Walk(file, wanted, version).struct(file.root, wanted)
 
 
+_Known = tuple[etree._Element, Field]
+
+
 class _Walk:
     """One pass over a file of known type, from the root down."""
 
@@ -113,18 +115,18 @@ class _Walk:
         table = _elements(struct) or {}
         yield from self._attributes(element)
         yield from self._stray_text(element)
-        yield from self._order(element, table)
-        known: list[tuple[etree._Element, Field]] = []
+        known: list[_Known] = []
         for child in element:
-            name = local_name(child)
-            if not is_metadata(child) or name not in table:
+            field = table.get(local_name(child)) if is_metadata(child) else None
+            if field is None:
                 yield self._unknown(child, element, table)
             else:
-                known.append((child, table[name]))
+                known.append((child, field))
+        yield from self._order(known)
+        yield from self._twice(known)
         for child, field in known:
             yield from self._child(child, field, struct)
         yield from self._missing(element, table, {f.name for _, f in known})
-        yield from self._twice(element, table)
 
     def _attributes(self, element: etree._Element) -> Iterator[Problem]:
         for name in element.attrib:
@@ -138,22 +140,18 @@ class _Walk:
             what = f"the text {show(text)} stands between elements"
             yield self.file.problem("MD113", what, element)
 
-    def _order(
-        self, element: etree._Element, table: Mapping[str, Field]
-    ) -> Iterator[Problem]:
+    def _order(self, known: list[_Known]) -> Iterator[Problem]:
         ended: set[str] = set()
         last = ""
-        for child in element:
-            name = local_name(child)
-            again = name in ended or name == last
-            if again and name in table and not table[name].many:
+        for child, field in known:
+            name = field.name
+            if not field.many and (name in ended or name == last):
                 text = f"{name} is given twice, but is no list"
                 yield self.file.problem("MD105", text, child)
-            elif name in ended and name in table:
+            elif name in ended and name != last:
                 text = f"{name} stands apart from the {name} above"
                 yield self.file.problem("MD106", text, child)
-            if name != last:
-                ended.add(last)
+            ended.add(last)
             last = name
 
     def _unknown(
@@ -248,21 +246,17 @@ class _Walk:
                 text = f"{local_name(element)} lacks the required element {name}"
                 yield self.file.problem("MD108", text, element)
 
-    def _twice(
-        self, element: etree._Element, table: Mapping[str, Field]
-    ) -> Iterator[Problem]:
-        seen: Counter[tuple[str, ...]] = Counter()
-        for child in element:
-            name = local_name(child)
-            field = table.get(name)
-            if field is None or not field.many:
+    def _twice(self, known: list[_Known]) -> Iterator[Problem]:
+        seen: set[tuple[str, ...]] = set()
+        for child, field in known:
+            key = _key(child, field) if field.many else ()
+            if not any(key):
                 continue
-            key = _key(child, field)
-            seen[(name, *key)] += bool(any(key))
-            if seen[(name, *key)] > 1:
+            if (field.name, *key) in seen:
                 what = " / ".join(filter(None, key))
-                text = f"{name} lists {show(what)} twice"
+                text = f"{field.name} lists {show(what)} twice"
                 yield self.file.problem("MD115", text, child)
+            seen.add((field.name, *key))
 
     def _findings(
         self, findings: Iterable[values.Finding], element: etree._Element
