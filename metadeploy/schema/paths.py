@@ -22,13 +22,7 @@ def path_of(ref: Ref) -> str:
     Raises KeyError for an unknown type, ValueError for a name that makes no path.
     """
     found = metadata_types()[ref.type]
-    segments = ref.full_name.split("/")
-    nested = {"folder": 99, "descriptor": 99, "space": 2}.get(found.layout, 1)
-    if (
-        _UNSAFE.search(ref.full_name)
-        or {"", ".", ".."} & set(segments)
-        or len(segments) > nested
-    ):
+    if not _is_name(found, ref.full_name):
         raise ValueError(f"{ref.full_name!r} cannot be the name of a {ref.type}")
     if found.layout in ("inner", "child"):
         return _path_inside(found, ref.full_name)
@@ -55,7 +49,7 @@ def ref_of(path: str) -> Ref | None:
         for at in range(len(segments) - 2, -1, -1):
             for found in _by_directory().get(segments[at], ()):
                 name = named(found, segments, at, described)
-                if name:
+                if name and _is_name(found, name):
                     return Ref(found.name, name)
     return None
 
@@ -86,6 +80,20 @@ def _by_directory() -> Mapping[str, tuple[MetadataType, ...]]:
     return found
 
 
+def _is_name(found: MetadataType, name: str) -> bool:
+    segments = name.split("/")
+    most = {"folder": len(segments), "descriptor": len(segments), "space": 2}
+    parts = segments
+    if found.layout == "inner":
+        first, _, rest = name.partition(".")
+        parts = [first, rest]
+    return (
+        not _UNSAFE.search(name)
+        and not {"", ".", ".."} & set(parts)
+        and len(segments) <= most.get(found.layout, 1)
+    )
+
+
 def _leaf(found: MetadataType, name: str) -> str:
     return f"{name}.{found.suffix}" if found.suffix else name
 
@@ -97,8 +105,6 @@ def _path_inside(found: MetadataType, name: str) -> str:
         # Labels have no parent in their names: an org keeps them all in one file.
         part = part if dot else found.owner
         return f"{owner.directory}/{_leaf(owner, part)}"
-    if not dot or not rest:
-        raise ValueError(f"{name!r} has to be {found.owner}.Name")
     return f"{owner.directory}/{part}/{found.directory}/{_leaf(found, rest)}"
 
 
