@@ -12,7 +12,7 @@ from lxml import etree
 from metadeploy.model import Problem
 from metadeploy.rules.reading import File, all_of, first_of, is_true, show, value_of
 
-_APP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_APP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _POLICY = "ExtlClntAppOauthConfigurablePolicies"
 _LISTS = ("commaSeparatedPermissionSet", "commaSeparatedProfile")
 

@@ -55,7 +55,7 @@ def _parents(files: list[File]) -> Iterator[Problem]:
         if not file.ref.type.startswith("ExtlClntApp") or parent is None or not name:
             continue
         if name not in apps:
-            near = get_close_matches(name, apps, n=1, cutoff=0.8)
+            near = get_close_matches(name[:80], apps, n=1, cutoff=0.8)
             hint = f"; did you mean {near[0]}?" if near else ""
             text = f"there is no ExternalClientApplication {show(name)} here{hint}"
             yield file.problem("MD401", text, parent)
@@ -92,7 +92,7 @@ def _scopes(file: File) -> Iterator[Problem]:
     known = schema.scopes()
     for name in filter(None, (n.strip() for n in value_of(element).split(","))):
         if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.6)
+            near = get_close_matches(name[:80], known, n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
             text = f"commaSeparatedOauthScopes may not list {show(name)}{hint}"
             yield file.problem("MD111", text, element)

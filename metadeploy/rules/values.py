@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ _REFRESH = re.compile(
 )
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
 _PEM = re.compile(
-    r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
+    r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
 )
 
 
@@ -180,7 +181,7 @@ def _comma_list(name: str, text: str) -> Iterator[Finding]:
     names = [n.strip() for n in text.split(",")]
     if not all(names):
         yield Finding("MD402", f"{name} has an empty place in {show(text.strip())}")
-    for twice in sorted({n for n in names if n and names.count(n) > 1}):
+    for twice in (n for n, count in Counter(names).items() if n and count > 1):
         yield Finding("MD115", f"{name} lists {show(twice)} twice")
 
 
