@@ -42,12 +42,29 @@ class Credentials:
     generation: int
 
 
+@dataclass(frozen=True)
+class KeyChoice:
+    """What an org file says of an app's key: its generation, or the key itself."""
+
+    generation: int = 1
+    pinned: str = ""
+
+
+def credentials(
+    master: Secret, org_id: str, app: str, choice: KeyChoice
+) -> Credentials:
+    """Return the pinned key, or the derived key and secret, of an app in an org."""
+    if choice.pinned:
+        return Credentials(choice.pinned, None, "pinned", choice.generation)
+    return derive(master, org_id, app, choice.generation)
+
+
 def check_master(master: Secret) -> Secret:
     """Return `master` if it is long enough to derive from, else raise ConfigError."""
     if len(master.reveal().strip()) < MASTER_BYTES:
         raise ConfigError(
             f"the master secret has fewer than {MASTER_BYTES} characters",
-            hint="Make one: python -c 'import secrets; print(secrets.token_hex(32))'",
+            hint="Make one with `metadeploy keys init`.",
         )
     return master
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from lxml import etree
 from zeep import Client, Settings
@@ -25,6 +24,7 @@ from metadeploy.model import (
     METADATA_NS,
     Component,
     DeployMessage,
+    DeployOptions,
     DeployResult,
     Manifest,
     Ref,
@@ -34,27 +34,6 @@ logging.getLogger("zeep").setLevel(logging.INFO)
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _M = f"{{{METADATA_NS}}}"
-
-TestLevel = Literal[
-    "NoTestRun",
-    "RunSpecifiedTests",
-    "RunLocalTests",
-    "RunAllTestsInOrg",
-    "RunRelevantTests",
-]
-
-
-@dataclass(frozen=True)
-class DeployOptions:
-    """What a deploy is told. Everything is sent explicitly, never left to defaults.
-
-    test_level: None leaves it to the org: production runs local tests only if the
-    package holds Apex, and refuses an explicit NoTestRun.
-    """
-
-    check_only: bool = False
-    test_level: TestLevel | None = None
-    ignore_warnings: bool = False
 
 
 @dataclass(frozen=True)

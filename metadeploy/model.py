@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 METADATA_NS = "http://soap.sforce.com/2006/04/metadata"
 DEFAULT_API_VERSION = "66.0"
@@ -151,6 +151,28 @@ def id18(sf_id: str) -> str:
     if len(sf_id) == 18 and sf_id[15:] != suffix:
         raise ValueError(f"the last three characters of {sf_id} do not fit the rest")
     return sf_id[:15] + suffix
+
+
+TestLevel = Literal[
+    "NoTestRun",
+    "RunSpecifiedTests",
+    "RunLocalTests",
+    "RunAllTestsInOrg",
+    "RunRelevantTests",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """What a deploy is told. Everything is sent explicitly, never left to defaults.
+
+    test_level: None leaves it to the org: production runs local tests only if the
+    package holds Apex, and refuses an explicit NoTestRun.
+    """
+
+    check_only: bool = False
+    test_level: TestLevel | None = None
+    ignore_warnings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lxml import etree
 
@@ -24,6 +24,7 @@ from metadeploy.diff import (
     drift,
     merge,
 )
+from metadeploy.keys import KeyChoice
 from metadeploy.model import METADATA_NS, Component, Ref, Source
 
 
@@ -58,14 +59,27 @@ class Wanted:
     api_version: str
     components: tuple[Component, ...]
     access: Mapping[str, AppAccess]
+    keys: Mapping[str, KeyChoice] = field(default_factory=dict)
     places: tuple[tuple[str, Ref, str, int], ...] = ()
 
     @classmethod
-    def of(cls, org: str, api_version: str, raised: Raised) -> Wanted:
+    def of(
+        cls,
+        org: str,
+        api_version: str,
+        raised: Raised,
+        choices: Mapping[str, KeyChoice],
+    ) -> Wanted:
         places = tuple(
             (app, holder, *place) for (app, holder), place in raised.places.items()
         )
-        return cls(org, api_version, raised.components, raised.access, places)
+        return cls(org, api_version, raised.components, raised.access, choices, places)
+
+    def key_choice(self, component: Component, app: str) -> KeyChoice:
+        """Return how the app gets its key; one in the template is pinned."""
+        choice = self.keys.get(app, KeyChoice())
+        pinned = keys.key_in(component) or choice.pinned
+        return KeyChoice(choice.generation, pinned)
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class NewKey:
 
     app: str
     component: Ref
-    pinned: str = ""
+    choice: KeyChoice
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ def make_plan(
         drift=drift(ours, actual.components),
         refusals=tuple(r for r in refusals if r.code not in allowed),
         package=sent,
-        new_keys=_new_keys(changes, sent),
+        new_keys=_new_keys(wanted, changes, sent),
         fingerprint=_fingerprint(actual, wanted, sent),
     )
 
@@ -179,14 +193,15 @@ def _lists_access_of(component: Component) -> str | None:
 
 
 def _new_keys(
-    changes: Iterable[Change], sent: Iterable[Component]
+    wanted: Wanted, changes: Iterable[Change], sent: Iterable[Component]
 ) -> tuple[NewKey, ...]:
     created = {c.ref for c in changes if c.action is Action.CREATE}
     found = []
     for component in sent:
         app = keys.app_of(component)
         if app and component.ref in created:
-            found.append(NewKey(app, component.ref, keys.key_in(component)))
+            choice = wanted.key_choice(component, app)
+            found.append(NewKey(app, component.ref, choice))
     return tuple(found)
 
 

@@ -1,0 +1,402 @@
+"""The flow: read an org, plan, deploy, settle access, verify, record.
+
+Every edge arrives as an argument. Only this module knows the order of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from metadeploy import keys, package
+from metadeploy.access import raise_access
+from metadeploy.diff import AccessChange, Action, Change, access_changes
+from metadeploy.errors import (
+    ApiFault,
+    ConfigError,
+    DeployFailed,
+    DeployTimeout,
+    LostAnswer,
+    PlanRefused,
+    StalePlan,
+)
+from metadeploy.model import (
+    Component,
+    DeployOptions,
+    DeployResult,
+    Manifest,
+    Ref,
+    Secret,
+    id18,
+)
+from metadeploy.plan import Actual, OrgFacts, Plan, Wanted, locate, make_plan
+from metadeploy.xmlfile import XmlError
+
+_APP_TYPES = {
+    "ConnectedApp": "ConnectedApp",
+    "ExtlClntAppOauthConfigurablePolicies": "ExternalClientApplication",
+    "ExternalClientApplication": "ExternalClientApplication",
+}
+
+
+_OPTIONS = DeployOptions()
+
+
+class Clock(Protocol):
+    """Time as the flow sees it; tests pass one that does not wait."""
+
+    def now(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Progress(Protocol):
+    """Where the flow tells what it is doing, one short sentence a step."""
+
+    def step(self, text: str) -> None: ...
+    def deploying(self, result: DeployResult) -> None: ...
+
+
+class Retrieved(Protocol):
+    @property
+    def components(self) -> tuple[Component, ...]: ...
+    @property
+    def messages(self) -> tuple[str, ...]: ...
+
+
+class FileProperties(Protocol):
+    @property
+    def ref(self) -> Ref: ...
+    @property
+    def id(self) -> str: ...
+
+
+class MetadataApi(Protocol):
+    """The Metadata API calls that the flow makes (see `metadata_api`)."""
+
+    def deploy(self, zip_bytes: bytes, options: DeployOptions) -> str: ...
+    def check_deploy_status(self, deploy_id: str) -> DeployResult: ...
+    def retrieve(self, manifest: Manifest) -> str: ...
+    def check_retrieve_status(self, retrieve_id: str) -> Retrieved | None: ...
+    def list_metadata(self, types: Iterable[str]) -> tuple[FileProperties, ...]: ...
+
+
+class DataApi(Protocol):
+    """The records that the flow reads and writes (see `data_api`)."""
+
+    def facts(self) -> OrgFacts: ...
+    def holders(self, app_ids: Iterable[str]) -> dict[str, dict[Ref, str]]: ...
+    def parent_id(self, holder: Ref) -> str: ...
+    def app_id(self, app: str) -> str | None: ...
+    def grant(self, parent_id: str, app_id: str) -> None: ...
+    def revoke(self, row_id: str) -> None: ...
+
+
+class Journal(Protocol):
+    """Where a run is written down, bound to one org (see `journal`)."""
+
+    def begin(self, plan: Plan, package_digest: str, *, check_only: bool) -> str: ...
+    def sent(self, run_id: str, deploy_id: str) -> None: ...
+    def finish(
+        self, run_id: str, status: str, recorded: Iterable[Component] = ()
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """One org and everything needed to talk to it.
+
+    org_id: pinned by the org file; None where nothing is pinned. prover: how to get
+    a token with an app's key.
+    """
+
+    org_id: str | None
+    metadata: MetadataApi
+    data: DataApi
+    prover: Prover
+    clock: Clock
+    progress: Progress
+
+
+class Prover(Protocol):
+    """Asks for a real token with an app's own credentials."""
+
+    def prove(
+        self, component: Component, app: str, org_id: str, consumer_key: str
+    ) -> Proof: ...
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a token request showed. ok: None where none could be made, see `detail`."""
+
+    app: str
+    flow: str
+    ok: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the org is like after all: differences left, and each app's proof."""
+
+    changes: tuple[Change, ...]
+    access_changes: tuple[AccessChange, ...]
+    proofs: tuple[Proof, ...]
+
+    @property
+    def ok(self) -> bool:
+        refused = any(p.ok is False for p in self.proofs)
+        return not self.changes and not self.access_changes and not refused
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a plan ended.
+
+    result: the org's own; its status is "Unchanged" where nothing was to do. repaired:
+    access that the deploy did not bring about and records did. verified: None where
+    nothing was changed.
+    """
+
+    plan: Plan
+    run_id: str
+    result: DeployResult
+    repaired: tuple[AccessChange, ...]
+    verified: Verified | None
+
+
+def read_actual(target: Target, wanted: Wanted) -> Actual:
+    """Return what the org has of everything that `wanted` speaks of.
+
+    Raises ConfigError when it is not the org that the org file pins.
+    """
+    target.progress.step("reading the org")
+    facts = target.data.facts()
+    if target.org_id is not None and id18(target.org_id) != facts.org_id:
+        raise ConfigError(
+            f"org {wanted.org} is pinned to {target.org_id}, but {facts.org_id}"
+            f" ({facts.name}) answers at its URL",
+            hint="Nothing was sent. A refreshed sandbox has a new Id: check which org"
+            " this is, then set org_id in the org file.",
+        )
+    refs = {c.ref for c in wanted.components}
+    found = [c for c in _retrieve(target, wanted) if c.ref in refs]
+    try:
+        components = raise_access(found).components
+        live = {
+            app: key
+            for c in components
+            if (app := keys.app_of(c)) and (key := keys.key_in(c))
+        }
+    except XmlError as error:
+        raise ApiFault("", f"the org returned bad XML: {error.message}") from error
+    holders = _holders(target, wanted)
+    access = {app: frozenset(rows) for app, (_, rows) in holders.items()}
+    return Actual(facts, components, access, live)
+
+
+def _retrieve(target: Target, wanted: Wanted) -> tuple[Component, ...]:
+    if not wanted.components:
+        return ()
+    manifest = package.retrieve_manifest(wanted.components, wanted.api_version)
+    retrieve_id = target.metadata.retrieve(manifest)
+    deadline = target.clock.now() + 600
+    for pause in _pauses():
+        retrieved = target.metadata.check_retrieve_status(retrieve_id)
+        if retrieved is not None:
+            return retrieved.components
+        if target.clock.now() > deadline:
+            raise ApiFault("", f"retrieve {retrieve_id} is not done after 10 minutes")
+        target.clock.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+def _pauses() -> Iterable[float]:
+    """Yield seconds between polls: 1, then slowly up to 10 (Metadata API guide)."""
+    pause = 1.0
+    while True:
+        yield pause
+        pause = min(pause * 1.5, 10.0)
+
+
+def _holders(target: Target, wanted: Wanted) -> dict[str, tuple[str, dict[Ref, str]]]:
+    """Return each app of `wanted.access` that the org has: its id, who may use it."""
+    if not wanted.access:
+        return {}
+    types = {
+        _APP_TYPES[c.ref.type] for c in wanted.components if c.ref.type in _APP_TYPES
+    }
+    listed = target.metadata.list_metadata(sorted(types)) if types else ()
+    ids = {f.ref.full_name: f.id for f in listed if f.id}
+    for app in wanted.access:
+        if app not in ids and not wanted.access[app].owned:
+            found = target.data.app_id(app)
+            if found is not None:
+                ids[app] = found
+    known = {app: ids[app] for app in wanted.access if app in ids}
+    rows = target.data.holders(known.values())
+    return {app: (app_id, rows[app_id]) for app, app_id in known.items()}
+
+
+def plan(
+    target: Target,
+    wanted: Wanted,
+    recorded: Iterable[Component] = (),
+    *,
+    allowed: frozenset[str] = frozenset(),
+) -> Plan:
+    """Read the org and return what would make it match; nothing is changed."""
+    return make_plan(read_actual(target, wanted), wanted, recorded, allowed=allowed)
+
+
+def check_fresh(planned: Plan, now: Plan) -> None:
+    """Raise StalePlan unless `now`, made from the same wanted state, is `planned`."""
+    if planned.fingerprint != now.fingerprint:
+        raise StalePlan(
+            f"org {planned.wanted.org} is not as it was when the plan was made"
+            f" (fingerprint {planned.fingerprint[:12]}, now {now.fingerprint[:12]})"
+        )
+
+
+def deploy(
+    target: Target,
+    plan: Plan,
+    journal: Journal,
+    master: Secret,
+    *,
+    options: DeployOptions = _OPTIONS,
+    timeout: float = 1980.0,
+) -> Outcome:
+    """Run a plan: send its package, settle access, verify, record.
+
+    timeout: seconds for the deploy itself. Raises PlanRefused before anything is
+    sent, DeployFailed when the org kept nothing, DeployTimeout and LostAnswer when
+    nobody knows yet; the journal then still has the run.
+    """
+    if plan.refusals:
+        raise PlanRefused(str(r) for r in plan.refusals)
+    if plan.empty:
+        return Outcome(plan, "", _NOTHING_TO_DO, (), None)
+    sent = _with_keys(plan, master)
+    digest = package.digest(package.files(plan.package, plan.wanted.api_version))
+    run_id = journal.begin(plan, digest, check_only=options.check_only)
+    result = _NOTHING_SENT
+    if sent:
+        target.progress.step(f"deploying {len(sent)} components")
+        zip_bytes = package.zip_files(package.files(sent, plan.wanted.api_version))
+        deploy_id = target.metadata.deploy(zip_bytes, options)
+        journal.sent(run_id, deploy_id)
+        result = wait(target, deploy_id, timeout=timeout)
+        if not (result.done and result.success and result.status == "Succeeded"):
+            journal.finish(run_id, result.status)
+            raise DeployFailed(result, _failure(plan.wanted.org, sent, result))
+    if options.check_only:
+        journal.finish(run_id, "Checked")
+        return Outcome(plan, run_id, result, (), None)
+    repaired = settle_access(target, plan.wanted)
+    verified = verify(target, plan.wanted)
+    journal.finish(
+        run_id,
+        "Verified" if verified.ok else "Unverified",
+        plan.wanted.components if verified.ok else (),
+    )
+    return Outcome(plan, run_id, result, repaired, verified)
+
+
+# What a plan that changes access only, by records, has for a deploy.
+_NOTHING_SENT = DeployResult(id="", status="Succeeded", done=True, success=True)
+_NOTHING_TO_DO = DeployResult(id="", status="Unchanged", done=True, success=True)
+
+
+def _with_keys(plan: Plan, master: Secret) -> tuple[Component, ...]:
+    """Return the package with the keys of the apps that it creates."""
+    new = {k.component: k for k in plan.new_keys}
+    return tuple(
+        keys.with_key(
+            c,
+            keys.credentials(
+                master, plan.facts.org_id, new[c.ref].app, new[c.ref].choice
+            ),
+        )
+        if c.ref in new
+        else c
+        for c in plan.package
+    )
+
+
+def wait(target: Target, deploy_id: str, *, timeout: float) -> DeployResult:
+    """Poll until the org reports the deploy done, and return its last result.
+
+    timeout: seconds; the first poll is at once, later ones 1 s apart slowing to 10 s.
+    A poll whose answer is lost decides nothing: the next one tells. Raises
+    DeployTimeout; the deploy itself goes on in the org.
+    """
+    deadline = target.clock.now() + timeout
+    for pause in _pauses():
+        try:
+            result = target.metadata.check_deploy_status(deploy_id)
+        except LostAnswer:
+            target.progress.step("no answer; asking again")
+        else:
+            target.progress.deploying(result)
+            if result.done:
+                return result
+        if target.clock.now() + pause > deadline:
+            break
+        target.clock.sleep(pause)
+    raise DeployTimeout(deploy_id, timeout)
+
+
+def settle_access(target: Target, wanted: Wanted) -> tuple[AccessChange, ...]:
+    """Bring about by records what access the org still has otherwise.
+
+    An app's list may be ignored when the app is created (observed), and apps that
+    are not ours have no list that we could deploy.
+    """
+    holders = _holders(target, wanted)
+    actual = {app: frozenset(rows) for app, (_, rows) in holders.items()}
+    missing = access_changes(actual, wanted.access)
+    for change in missing:
+        if change.app not in holders:
+            raise ApiFault("", f"the org has no app called {change.app!r}")
+        app_id, rows = holders[change.app]
+        if change.action is Action.GRANT:
+            target.data.grant(target.data.parent_id(change.holder), app_id)
+        else:
+            target.data.revoke(rows[change.holder])
+    return missing
+
+
+def verify(target: Target, wanted: Wanted) -> Verified:
+    """Read the org again, compare, and ask for a token with each app's own key."""
+    target.progress.step("verifying")
+    actual = read_actual(target, wanted)
+    left = make_plan(actual, wanted, wanted.components)
+    proofs: list[Proof] = []
+    for component in wanted.components:
+        app = keys.app_of(component)
+        if app is None:
+            continue
+        key = actual.consumer_keys.get(app)
+        if key is None:
+            proofs.append(Proof(app, "", False, "the org reports no consumer key"))
+        else:
+            org_id = actual.facts.org_id
+            proofs.append(target.prover.prove(component, app, org_id, key))
+    return Verified(left.changes, left.access_changes, tuple(proofs))
+
+
+def _failure(org: str, sent: Iterable[Component], result: DeployResult) -> str:
+    """Say which component failed, where in its template, in the platform's words."""
+    sources = {c.ref: c.source for c in sent}
+    lines = [f"org {org}: deploy {result.id} ended {result.status}"]
+    if result.error_message:
+        lines.append(result.error_message)
+    for message in result.messages:
+        if not message.success:
+            ref = Ref(message.component_type, message.full_name)
+            where = locate(sources, ref, message.line)
+            place = f"{where}: " if where else ""
+            lines.append(f"{place}{ref}: {message.problem}")
+    return "\n".join(lines)

@@ -1,0 +1,161 @@
+"""Edge: what ran, in SQLite under .metadeploy/. Durable before anything is sent."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from metadeploy.model import Component, Ref
+
+_SCHEMA = (
+    """
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY, org TEXT NOT NULL, org_id TEXT NOT NULL,
+        started REAL NOT NULL, finished REAL, status TEXT NOT NULL,
+        fingerprint TEXT NOT NULL, package TEXT NOT NULL, deploy_id TEXT,
+        check_only INTEGER NOT NULL, git_commit TEXT NOT NULL, user TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE recorded (
+        org_id TEXT NOT NULL, type TEXT NOT NULL, full_name TEXT NOT NULL,
+        body BLOB NOT NULL, run TEXT NOT NULL,
+        PRIMARY KEY (org_id, type, full_name)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a run is about to do; times are seconds since 1970.
+
+    package: SHA-256 of the files to send. git_commit, user: "" where unknown.
+    """
+
+    org: str
+    org_id: str
+    started: float
+    fingerprint: str
+    package: str
+    check_only: bool
+    git_commit: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as the journal knows it. status: Intended, Sent, or how it ended."""
+
+    id: str
+    intent: Intent
+    status: str
+    deploy_id: str | None
+    finished: float | None
+
+
+class Journal:
+    """The runs of one project. Every method is durable when it returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        self._db.execute("PRAGMA busy_timeout = 20000")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        with self._transaction():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            for number, script in enumerate(_SCHEMA[version:], version + 1):
+                for statement in script.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {number}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def begin(self, intent: Intent) -> str:
+        """Write down what is about to be sent, and return the run's id."""
+        run_id = secrets.token_hex(8)
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO run VALUES (?, ?, ?, ?, NULL, 'Intended', ?, ?, NULL,"
+                " ?, ?, ?)",
+                (
+                    run_id,
+                    intent.org,
+                    intent.org_id,
+                    intent.started,
+                    intent.fingerprint,
+                    intent.package,
+                    int(intent.check_only),
+                    intent.git_commit,
+                    intent.user,
+                ),
+            )
+        return run_id
+
+    def sent(self, run_id: str, deploy_id: str) -> None:
+        """Write down the org's id of the deploy, before anybody polls it."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE run SET status = 'Sent', deploy_id = ? WHERE id = ?",
+                (deploy_id, run_id),
+            )
+
+    def finish(
+        self,
+        run_id: str,
+        status: str,
+        now: float,
+        *,
+        recorded: Iterable[Component] = (),
+    ) -> None:
+        """Write down how a run ended and, with it, what is now in the org."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE run SET status = ?, finished = ? WHERE id = ?",
+                (status, now, run_id),
+            )
+            (org_id,) = self._db.execute(
+                "SELECT org_id FROM run WHERE id = ?", (run_id,)
+            ).fetchone()
+            self._db.executemany(
+                "INSERT OR REPLACE INTO recorded VALUES (?, ?, ?, ?, ?)",
+                (
+                    (org_id, c.ref.type, c.ref.full_name, c.body, run_id)
+                    for c in recorded
+                ),
+            )
+
+    def recorded(self, org_id: str) -> tuple[Component, ...]:
+        """Return the components of an org as we last deployed them, by Ref."""
+        rows = self._db.execute(
+            "SELECT type, full_name, body FROM recorded WHERE org_id = ?"
+            " ORDER BY type, full_name",
+            (org_id,),
+        )
+        return tuple(Component(Ref(type_, name), body) for type_, name, body in rows)
+
+    def runs(self, org_id: str) -> tuple[Run, ...]:
+        """Return the runs of an org, the newest first."""
+        rows = self._db.execute(
+            "SELECT id, org, org_id, started, fingerprint, package, check_only,"
+            " git_commit, user, status, deploy_id, finished FROM run"
+            " WHERE org_id = ? ORDER BY started DESC",
+            (org_id,),
+        )
+        return tuple(
+            Run(row[0], Intent(*row[1:9]), row[9], row[10], row[11]) for row in rows
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

@@ -1,0 +1,169 @@
+"""A project as texts: templates/ and orgs/ → Orgs, components, problems. Pure.
+
+The texts may come from the work tree, from git's index, or from a commit.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from metadeploy import keys, orgfile, rules, yamlfile
+from metadeploy.access import raise_access
+from metadeploy.errors import ConfigError, InvalidMetadata
+from metadeploy.keys import KeyChoice
+from metadeploy.model import Component, Problem, Severity
+from metadeploy.orgfile import Org
+from metadeploy.plan import Wanted
+from metadeploy.render import Renderer
+from metadeploy.xmlfile import XmlError
+from metadeploy.yamlfile import Document
+
+TEMPLATES, ORGS = "templates/", "orgs/"
+DEFAULTS = "orgs/defaults.yaml"
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """All texts of a project: path, with "/", from its root → text."""
+
+    texts: Mapping[str, str]
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        return Renderer({p: t for p, t in self.texts.items() if not p.startswith(ORGS)})
+
+    @cached_property
+    def org_paths(self) -> Mapping[str, str]:
+        """Org name → path; a name is the path below orgs/ without its suffix."""
+        found = {
+            path.removeprefix(ORGS).rpartition(".")[0]: path
+            for path in sorted(self.texts)
+            if path.startswith(ORGS) and path.endswith(_SUFFIXES)
+        }
+        found.pop("defaults", None)
+        return found
+
+    @cached_property
+    def _defaults(self) -> tuple[str, Document] | None:
+        text = self.texts.get(DEFAULTS)
+        return None if text is None else (DEFAULTS, yamlfile.read(text, DEFAULTS))
+
+    def read(self, name: str) -> tuple[Org | None, tuple[Problem, ...]]:
+        """Return the Org of that name, None where its file is not usable."""
+        path = self.org_paths[name]
+        document = yamlfile.read(self.texts[path], path)
+        return orgfile.read(name, path, document, self._defaults)
+
+    def select(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Return the orgs that names, globs or tag:NAME mean, in that order.
+
+        No pattern means all. Raises ConfigError for one that means none.
+        """
+        if not self.org_paths:
+            raise ConfigError(
+                "there is no orgs/*.yaml here",
+                hint="Go to a project's folder, or make one with `metadeploy init`.",
+            )
+        found: dict[str, None] = {}
+        for pattern in patterns or ["*"]:
+            names = [n for n in self.org_paths if self._matches(n, pattern)]
+            if not names:
+                raise ConfigError(
+                    f"no org is called {pattern!r}", hint=self._near(pattern)
+                )
+            found.update(dict.fromkeys(names))
+        return tuple(found)
+
+    def _matches(self, name: str, pattern: str) -> bool:
+        if pattern.startswith("tag:"):
+            org, _ = self.read(name)
+            return org is not None and pattern.removeprefix("tag:") in org.file.tags
+        return fnmatchcase(name, pattern)
+
+    def _near(self, pattern: str) -> str:
+        near = difflib.get_close_matches(pattern, self.org_paths, 1)
+        known = ", ".join(list(self.org_paths)[:8])
+        return f"Did you mean {near[0]}?" if near else f"The project has: {known}."
+
+    def org(self, name: str) -> Org:
+        """Return the Org of that name. Raises InvalidMetadata for an unusable file."""
+        org, problems = self.read(name)
+        if org is None:
+            raise InvalidMetadata(problems or self.defaults_problems())
+        return org
+
+    def defaults_problems(self) -> tuple[Problem, ...]:
+        if self._defaults is None:
+            return ()
+        return tuple(orgfile.check(*self._defaults))
+
+    def render(self, org: Org) -> tuple[tuple[Component, ...], tuple[Problem, ...]]:
+        """Return an org's components as templates say them, and every problem."""
+        rendered = self.renderer.render(org)
+        found = rules.check(rendered.components, api_version=org.api_version)
+        return rendered.components, (*rendered.problems, *found)
+
+    def wanted(self, org: Org) -> Wanted:
+        """Return what the org is to be like. Raises InvalidMetadata for any error."""
+        components, problems = self.render(org)
+        errors = [p for p in problems if p.severity is Severity.ERROR]
+        if errors:
+            raise InvalidMetadata(errors)
+        choices = {
+            name: KeyChoice(app.generation, app.consumer_key or "")
+            for name, app in org.file.apps.items()
+        }
+        raised = raise_access(components)
+        return Wanted.of(org.name, org.api_version, raised, choices)
+
+    def validate(self, names: Iterable[str]) -> list[Problem]:
+        """Return every problem of these orgs and all that they render, by place.
+
+        A problem that several orgs share, word for word, is told once.
+        """
+        found: set[Problem] = set(self.defaults_problems())
+        pins: list[rules.Pin] = []
+        for name in names:
+            org, problems = self.read(name)
+            found.update(problems)
+            if org is None:
+                continue
+            pins += _pins(org)
+            components, problems = self.render(org)
+            found.update(problems)
+            pins += _pinned_keys(org, components)
+        found.update(rules.check_orgs(pins))
+        return sorted(found, key=lambda p: p.order)
+
+
+def _pins(org: Org) -> list[rules.Pin]:
+    found: list[rules.Pin] = []
+    if org.org_id is not None:
+        found.append((org.name, *org.line_of("org_id"), "org_id", org.org_id))
+    for name, app in org.file.apps.items():
+        if app.consumer_key is not None:
+            place = org.line_of("apps", name, "consumer_key")
+            found.append((org.name, *place, "consumer_key", app.consumer_key))
+    return found
+
+
+def _pinned_keys(org: Org, components: Iterable[Component]) -> list[rules.Pin]:
+    """Return the consumer keys that templates pin: the same in two orgs is wrong."""
+    found: list[rules.Pin] = []
+    for component in components:
+        start = component.body.find(b"<consumerKey>")
+        if start < 0 or component.source is None:
+            continue
+        try:
+            key = keys.key_in(component)
+        except XmlError:
+            continue  # told by the rules already
+        line = component.body.count(b"\n", 0, start) + 1
+        place = component.source.locate(line)
+        found.append((org.name, *place, "consumer_key", key))
+    return found

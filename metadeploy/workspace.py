@@ -1,0 +1,172 @@
+"""Edge: a project on disk: its texts, its secrets, and .metadeploy/ beside them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metadeploy.errors import ConfigError
+from metadeploy.keys import check_master
+from metadeploy.model import Secret
+from metadeploy.orgfile import SecretSource
+from metadeploy.project import ORGS, TEMPLATES, Project
+
+MASTER_VARIABLE = "METADEPLOY_MASTER_KEY"
+_MACROS = Path(__file__).with_name("macros")
+_MAX_FILES = 50_000
+_COMMAND_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A project's folder. `state` is where what must not be committed lives."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".metadeploy"
+
+    def project(self) -> Project:
+        """Read all templates and org files. Raises ConfigError for unreadable ones."""
+        texts = dict(shipped_macros())
+        for folder in (TEMPLATES, ORGS):
+            texts.update(_texts(self.root, folder))
+        return Project(texts)
+
+    def master(self, *, emulated: bool) -> Secret:
+        """Return the master that keys are derived from.
+
+        It is in METADEPLOY_MASTER_KEY; for emulated orgs only, one is made on first
+        use in .metadeploy/. Raises ConfigError when there is none.
+        """
+        text = os.environ.get(MASTER_VARIABLE)
+        if text:
+            return check_master(Secret(text))
+        if not emulated:
+            raise ConfigError(
+                f"{MASTER_VARIABLE} is not set: no consumer key can be derived",
+                hint="Make one once with `metadeploy keys init`, and keep it where your"
+                " passwords are.",
+            )
+        path = self.state / "emulated-master"
+        try:
+            return check_master(Secret(path.read_text("ascii")))
+        except FileNotFoundError:
+            return Secret(write_private(path, secrets.token_hex(32)))
+
+    def secret(self, source: SecretSource | str) -> Secret:
+        """Return a secret from where an org file says it is. Raises ConfigError."""
+        if isinstance(source, str):
+            return Secret(source)
+        if source.env is not None:
+            text = os.environ.get(source.env)
+            if not text:
+                raise ConfigError(f"the variable {source.env} is not set")
+            return Secret(text)
+        if source.file is not None:
+            path = self.root / Path(source.file).expanduser()
+            try:
+                return Secret(path.read_text("utf-8").strip())
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"cannot read {source.file}: {_why(error)}") from None
+        return _from_command(source.command or [], self.root)
+
+    def make_state(self) -> Path:
+        """Make .metadeploy/, for the owner alone and ignored by git; return it."""
+        self.state.mkdir(mode=0o700, exist_ok=True)
+        ignore = self.state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "ascii")
+        return self.state
+
+
+def find(start: Path) -> Workspace:
+    """Return the nearest folder, from `start` upwards, that has orgs/ or templates/.
+
+    Raises ConfigError when there is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / "orgs").is_dir() or (folder / "templates").is_dir():
+            return Workspace(folder)
+    raise ConfigError(
+        f"no project here: {start} has no orgs/ and no templates/",
+        hint="Make one with `metadeploy init`.",
+    )
+
+
+def shipped_macros() -> Mapping[str, str]:
+    """Return the macros that come with metadeploy, by the name they are imported by."""
+    return {
+        f"metadeploy/{path.name}": path.read_text("utf-8")
+        for path in sorted(_MACROS.glob("*.j2"))
+    }
+
+
+def write_private(path: Path, text: str) -> str:
+    """Write a file that only its owner can read, unless it is there; return its text.
+
+    Of several processes that do this at once, all return the same text.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(draft, flags, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)  # unlike rename, it never replaces
+    except FileExistsError:
+        return path.read_text("utf-8")
+    finally:
+        draft.unlink()
+    return text
+
+
+def _texts(root: Path, folder: str) -> dict[str, str]:
+    """Return path → text of every file below a folder; links are not followed."""
+    found: dict[str, str] = {}
+    for place, folders, names in os.walk(root / folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(names):
+            path = Path(place) / name
+            if name.startswith(".") or path.is_symlink():
+                continue
+            shown = path.relative_to(root).as_posix()
+            if len(found) >= _MAX_FILES:
+                raise ConfigError(f"more than {_MAX_FILES} files below {folder}")
+            try:
+                found[shown] = path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"cannot read {shown}: {_why(error)}") from error
+    return found
+
+
+def _from_command(command: list[str], root: Path) -> Secret:
+    """Run a command without a shell; its standard output is the secret."""
+    name = command[0] if command else "nothing"
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own org file names it
+            command,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_COMMAND_SECONDS,
+            check=True,
+        )
+    except (OSError, IndexError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"the command {name} gave no secret: {_why(error)}") from None
+    return Secret(done.stdout.decode("utf-8", "replace").strip())
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return type(error).__name__
