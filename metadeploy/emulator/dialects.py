@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from xml.sax.saxutils import escape
 
 from metadeploy.emulator.faults import Fault, OAuthFault
 from metadeploy.emulator.wire import Answer, json_answer
@@ -60,11 +59,16 @@ def soap_fault(fault: Fault) -> Answer:
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
         ' xmlns:sf="http://soap.sforce.com/2006/04/metadata"><soapenv:Body>'
-        f"<soapenv:Fault><faultcode>sf:{escape(fault.code)}</faultcode><faultstring>"
-        f"{escape(fault.code)}: {escape(fault.message)}</faultstring></soapenv:Fault>"
+        f"<soapenv:Fault><faultcode>sf:{_escaped(fault.code)}</faultcode><faultstring>"
+        f"{_escaped(f'{fault.code}: {fault.message}')}</faultstring></soapenv:Fault>"
         "</soapenv:Body></soapenv:Envelope>"
     )
     return Answer(500, SOAP_TYPE, text.encode())
+
+
+def _escaped(text: str) -> str:
+    """Escape XML text. xml.sax.saxutils would load urllib.request for it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def fault_answer(path: str, fault: Fault) -> Answer:

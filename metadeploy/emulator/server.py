@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import re
 import secrets
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -18,6 +20,7 @@ from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.http1 import BadRequest, Connection, Head, PeerGone
 from metadeploy.emulator.injection import Injection, Injections, Point, Subject
 from metadeploy.emulator.listener import Listener, reset
+from metadeploy.emulator.state import World
 from metadeploy.emulator.wire import Answer, Request
 
 MAX_BODY = 52_428_800
@@ -40,6 +43,41 @@ _BUG = Fault(
     "An unexpected error occurred. Please include this ErrorId if you contact "
     "support: 0-0 (0)",
 )
+
+
+def serve(
+    world: World, *, host: str = "127.0.0.1", port: int = 0, tls_port: int | None = None
+) -> RunningServer:
+    """Serve all orgs of a world on loopback and return at once, ready.
+
+    port, tls_port: 0 takes a free one; without tls_port there is no https. The
+    certificate lies beside the world's file. Raises OSError for a taken port.
+    """
+    return RunningServer(
+        partial(_routed, world),
+        host=host,
+        port=port,
+        tls_port=tls_port,
+        tls_directory=world.store.path.parent,
+        clock=world.clock,
+    )
+
+
+def _routed(world: World, request: Request) -> Answer:
+    """Hand a request to the protocol its path belongs to.
+
+    Each protocol is loaded at its first request, so that a server is ready at once.
+    """
+    path = request.path
+    if path.startswith("/services/Soap/"):
+        handle = importlib.import_module("metadeploy.emulator.soap").handle
+        answer: Answer = handle(world, path, request.body, request.base_url)
+        return answer
+    if path == "/services/data" or path.startswith("/services/data/"):
+        from metadeploy.emulator import rest
+
+        return rest.handle(world, request)
+    return Answer(404, "text/plain;charset=UTF-8", b"There is nothing here.")
 
 
 class _Aborted(Exception):
