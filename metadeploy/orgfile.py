@@ -62,7 +62,6 @@ class EmulatedUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     username: str
     profile: str = "Standard User"
-    permission_sets: list[str] = []
 
 
 class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

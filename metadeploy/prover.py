@@ -23,8 +23,8 @@ class AppProver:
 
     org: Org
     connection: Connection
-    master: Secret
-    secret: Callable[[SecretSource], Secret]
+    master: Callable[[], Secret]
+    secret: Callable[[SecretSource | str], Secret]
 
     def prove(
         self, component: Component, app: str, org_id: str, consumer_key: str
@@ -48,7 +48,7 @@ class AppProver:
                 return Proof(app, "", None, what)
             choice = self.org.app(app)
             derived = keys.credentials(
-                self.master,
+                self.master(),
                 org_id,
                 app,
                 KeyChoice(choice.generation, choice.consumer_key or ""),

@@ -1,0 +1,312 @@
+"""What metadeploy can do, as functions: the command line is one caller of these.
+
+This module wires the edges to the flow. Orgs are worked on side by side, each on its
+own: what goes wrong in one is that org's `error` and stops no other.
+"""
+
+from __future__ import annotations
+
+import getpass
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from metadeploy import auth, deploy, keys, repository
+from metadeploy.connection import Connection
+from metadeploy.data_api import DataApi
+from metadeploy.deploy import Outcome, Progress, Target, Verified
+from metadeploy.errors import ConfigError, MetadeployError
+from metadeploy.journal import Intent, Journal
+from metadeploy.keys import Credentials, KeyChoice
+from metadeploy.metadata_api import MetadataApi
+from metadeploy.model import Component, DeployOptions, DeployResult, Secret
+from metadeploy.orgfile import Org
+from metadeploy.plan import Plan, Wanted, make_plan
+from metadeploy.project import Project
+from metadeploy.prover import AppProver
+from metadeploy.workspace import Workspace
+
+if TYPE_CHECKING:
+    from metadeploy.emulated import EmulatedOrgs
+
+T = TypeVar("T")
+_DEFAULT_PARALLEL = 4
+
+
+@dataclass(frozen=True)
+class Result(Generic[T]):
+    """What came of one org: a value, or the error that stopped it."""
+
+    org: str
+    value: T | None
+    error: MetadeployError | None = None
+
+
+class SystemClock:
+    """The time of this machine: monotonic, so no clock change shortens a wait."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class NoProgress:
+    """Says nothing; for callers that only want the result."""
+
+    def step(self, text: str) -> None:
+        """Ignore it."""
+
+    def deploying(self, result: DeployResult) -> None:
+        """Ignore it."""
+
+
+ProgressOf = Callable[[str], Progress]
+
+
+def _silent(org: str) -> Progress:
+    return NoProgress()
+
+
+@dataclass
+class Orgs:
+    """The orgs of a project, connected when first needed. A context manager."""
+
+    workspace: Workspace
+    progress: ProgressOf = _silent
+    parallel: int = _DEFAULT_PARALLEL
+    project: Project = field(init=False)
+    _stack: ExitStack = field(init=False, default_factory=ExitStack, repr=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _emulated: EmulatedOrgs | None = field(init=False, default=None, repr=False)
+    _journal: Journal | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.project = self.workspace.project()
+
+    def __enter__(self) -> Orgs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def each(self, names: Sequence[str], work: Callable[[str], T]) -> list[Result[T]]:
+        """Return what `work` makes of each org, in the order of `names`."""
+
+        def one(name: str) -> Result[T]:
+            try:
+                return Result(name, work(name))
+            except MetadeployError as error:
+                return Result(name, None, error)
+
+        if len(names) < 2 or self.parallel < 2:
+            return [one(name) for name in names]
+        with ThreadPoolExecutor(min(self.parallel, len(names))) as pool:
+            return list(pool.map(one, names))
+
+    def plan(self, name: str, *, allowed: frozenset[str] = frozenset()) -> Plan:
+        """Return what would make an org match its templates."""
+        org = self.project.org(name)
+        wanted = self.project.wanted(org)
+        with self._target(org) as target:
+            return self._plan(target, wanted, allowed)
+
+    def _plan(self, target: Target, wanted: Wanted, allowed: frozenset[str]) -> Plan:
+        # What we recorded is kept by org Id, which only the org itself tells.
+        journal = self.journal()
+        actual = deploy.read_actual(target, wanted)
+        recorded = journal.recorded(actual.facts.org_id)
+        return make_plan(actual, wanted, recorded, allowed=allowed)
+
+    def deploy(
+        self,
+        plan: Plan,
+        *,
+        options: DeployOptions | None = None,
+        timeout: float = 1980.0,
+        allowed: frozenset[str] = frozenset(),
+    ) -> Outcome:
+        """Apply exactly that plan. Raises StalePlan when the org has moved since."""
+        org = self.project.org(plan.wanted.org)
+        with self._target(org) as target:
+            now = self._plan(target, plan.wanted, allowed)
+            deploy.check_fresh(plan, now)
+            return deploy.deploy(
+                target,
+                now,
+                _OrgJournal(self.journal(), self.workspace),
+                self.master(org),
+                options=options or DeployOptions(),
+                timeout=timeout,
+            )
+
+    def verify(self, name: str) -> Verified:
+        """Return what differs in an org, and whether its apps give tokens."""
+        org = self.project.org(name)
+        with self._target(org) as target:
+            return deploy.verify(target, self.project.wanted(org))
+
+    def keys(self, name: str) -> list[AppKey]:
+        """Return the consumer key of each app of an org, as the org has it."""
+        org = self.project.org(name)
+        wanted = self.project.wanted(org)
+        with self._target(org) as target:
+            actual = deploy.read_actual(target, wanted)
+        found: list[AppKey] = []
+        for component in wanted.components:
+            app = keys.app_of(component)
+            if app is not None:
+                choice = wanted.key_choice(component, app)
+                live = actual.consumer_keys.get(app)
+                found.append(self._app_key(org, actual.facts.org_id, app, choice, live))
+        return found
+
+    def _app_key(
+        self, org: Org, org_id: str, app: str, choice: KeyChoice, live: str | None
+    ) -> AppKey:
+        made = keys.credentials(self.master(org), org_id, app, choice)
+        if live is not None and live != made.consumer_key:
+            made = Credentials(live, None, "org", choice.generation)
+        return AppKey(app, org_id, made, deployed=live is not None)
+
+    def master(self, org: Org) -> Secret:
+        """Return the master secret that this org's keys are derived from."""
+        with self._lock:
+            if org.emulated:
+                self.workspace.make_state()
+            return self.workspace.master(emulated=org.emulated)
+
+    def journal(self) -> Journal:
+        """Return the project's journal, made when first asked for."""
+        with self._lock:
+            if self._journal is None:
+                state = self.workspace.make_state()
+                self._journal = Journal(state / "journal.sqlite3")
+                self._stack.callback(self._journal.close)
+            return self._journal
+
+    def emulated(self) -> EmulatedOrgs:
+        """Return the project's emulated orgs, opened when first asked for."""
+        # Loaded here and not at the top: who works on real orgs needs no emulator.
+        from metadeploy.emulated import EmulatedOrgs
+
+        with self._lock:
+            if self._emulated is None:
+                state = self.workspace.make_state()
+                self._emulated = self._stack.enter_context(EmulatedOrgs(state))
+            return self._emulated
+
+    @contextmanager
+    def _target(self, org: Org) -> Iterator[Target]:
+        progress = self.progress(org.name)
+        progress.step("logging in")
+        connection = self._connection(org)
+        try:
+            yield Target(
+                org_id=org.org_id,
+                metadata=MetadataApi(connection, org.api_version),
+                data=DataApi(connection, org.api_version),
+                prover=AppProver(
+                    org, connection, lambda: self.master(org), self.workspace.secret
+                ),
+                clock=SystemClock(),
+                progress=progress,
+            )
+        finally:
+            connection.close()
+
+    def _connection(self, org: Org) -> Connection:
+        if org.emulated:
+            found = self.emulated().login(org)
+            return Connection(found.url, found.token)
+        session = self._log_in(org)
+        if org.org_id is not None and session.org_id != org.org_id:
+            raise ConfigError(
+                f"org {org.name} is pinned to {org.org_id}, but the login is for"
+                f" {session.org_id}",
+                hint="Nothing was sent. Check login and org_id in the org file.",
+            )
+        return Connection(session.url, session.token)
+
+    def _log_in(self, org: Org) -> auth.Session:
+        login = org.file.login
+        if login is None:
+            raise ConfigError(f"org {org.name} has no login")
+        secret = self.workspace.secret
+        connection = Connection(login.url, Secret(""))
+        try:
+            if login.flow == "access_token" and login.access_token is not None:
+                token = secret(login.access_token)
+                return auth.Session(
+                    connection.url, token, org.org_id or "", "", frozenset()
+                )
+            if login.client_id is None:
+                raise ConfigError(f"org {org.name} has no login.client_id")
+            client_id = secret(login.client_id).reveal()
+            if login.flow == "jwt" and login.private_key and login.username:
+                return auth.jwt_bearer(
+                    connection,
+                    client_id,
+                    username=login.username,
+                    private_key=secret(login.private_key),
+                    audience=login.audience or connection.url,
+                )
+            if login.client_secret is None:
+                raise ConfigError(f"org {org.name} has no login.client_secret")
+            return auth.client_credentials(
+                connection, client_id, secret(login.client_secret)
+            )
+        finally:
+            connection.close()
+
+
+@dataclass(frozen=True)
+class AppKey:
+    """The consumer key of one app in one org. deployed: the org has the app."""
+
+    app: str
+    org_id: str
+    credentials: Credentials
+    deployed: bool
+
+
+@dataclass(frozen=True)
+class _OrgJournal:
+    """The project's journal as the flow sees it."""
+
+    journal: Journal
+    workspace: Workspace
+
+    def begin(self, plan: Plan, package_digest: str, *, check_only: bool) -> str:
+        return self.journal.begin(
+            Intent(
+                org=plan.wanted.org,
+                org_id=plan.facts.org_id,
+                started=time.time(),
+                fingerprint=plan.fingerprint,
+                package=package_digest,
+                check_only=check_only,
+                git_commit=repository.head(self.workspace.root),
+                user=_user(),
+            )
+        )
+
+    def sent(self, run_id: str, deploy_id: str) -> None:
+        self.journal.sent(run_id, deploy_id)
+
+    def finish(
+        self, run_id: str, status: str, recorded: Iterable[Component] = ()
+    ) -> None:
+        self.journal.finish(run_id, status, time.time(), recorded=recorded)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

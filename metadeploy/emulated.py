@@ -1,0 +1,131 @@
+"""Edge: the emulated orgs of a project: joined where they are served, else started.
+
+Same code path either way: real HTTP on loopback. The world is one file, so a token
+can be made for a server that runs in another process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from metadeploy.emulator.seed import admin_of
+from metadeploy.emulator.server import RunningServer, serve
+from metadeploy.emulator.settings import OrgSettings, UserSpec
+from metadeploy.emulator.state import OrgState, World, open_world
+from metadeploy.errors import ConfigError
+from metadeploy.model import Secret
+from metadeploy.orgfile import Org
+
+
+@dataclass(frozen=True)
+class EmulatedLogin:
+    """A token of an emulated org, for any client."""
+
+    url: str
+    token: Secret
+    org_id: str
+    username: str
+
+
+class EmulatedOrgs:
+    """The emulated orgs of one project folder's state. A context manager."""
+
+    def __init__(self, state: Path) -> None:
+        """state: the project's .metadeploy folder, which exists."""
+        self._folder = state / "emulator"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.world: World = open_world(self._folder / "world.sqlite3")
+        self._server: RunningServer | None = None
+
+    def __enter__(self) -> EmulatedOrgs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.stop()
+        self.world.close()
+
+    def prepare(self, orgs: Iterable[Org]) -> None:
+        """Make each org that is not there yet, as its file says."""
+        for org in orgs:
+            settings = _settings(org)
+            try:
+                found = self.world.org(org.name)
+            except KeyError:
+                self.world.create_org(org.name, settings)
+            else:
+                if found.settings != settings:
+                    self.world.configure_org(org.name, settings)
+
+    def serve(self, *, port: int, tls_port: int | None) -> RunningServer:
+        """Serve all orgs of the world until it is stopped; others can join it."""
+        server = serve(self.world, port=port, tls_port=tls_port)
+        self._server = server
+        note = {"url": server.url, "pid": os.getpid()}
+        draft = self._folder / f"server.{os.getpid()}.json"
+        draft.write_text(json.dumps(note), "utf-8")
+        draft.replace(self._folder / "server.json")
+        return server
+
+    def url(self) -> str:
+        """Return where the orgs are served, starting a server if there is none."""
+        if self._server is None:
+            running = self._running()
+            if running is not None:
+                return running
+            self._server = serve(self.world)
+        return self._server.url
+
+    def _running(self) -> str | None:
+        try:
+            text = (self._folder / "server.json").read_text("utf-8")
+            url = str(json.loads(text)["url"])
+            parts = urlsplit(url)
+            address = (parts.hostname or "", parts.port or 80)
+            with socket.create_connection(address, timeout=0.5):
+                return url
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def login(self, org: Org, username: str | None = None) -> EmulatedLogin:
+        """Return a token of an org, for its administrator if nobody is named.
+
+        Raises ConfigError for a user that the org does not have.
+        """
+        self.prepare([org])
+        state = self.world.org(org.name)
+        user_id, found = _user(state, username)
+        token = Secret(state.issue_token(user_id))
+        return EmulatedLogin(self.url(), token, state.id, found)
+
+
+def _user(state: OrgState, username: str | None) -> tuple[str, str]:
+    users = {str(u["Id"]): str(u["Username"]) for u in state.records("User")}
+    if username is None:
+        user_id = admin_of(state)
+        return user_id, users[user_id]
+    found = [i for i, name in users.items() if name.lower() == username.lower()]
+    if not found:
+        raise ConfigError(
+            f"emulated org {state.name} has no user {username}",
+            hint="It has: " + ", ".join(sorted(users.values())),
+        )
+    return found[0], users[found[0]]
+
+
+def _settings(org: Org) -> OrgSettings:
+    said = org.file.emulator
+    return OrgSettings(
+        kind=said.kind,
+        connected_app_creation=said.connected_app_creation,
+        api_access_control=said.api_access_control,
+        soap_login=said.soap_login,
+        deploy_polls=said.deploy_polls,
+        users=tuple(UserSpec(u.username, profile=u.profile) for u in said.users),
+    )
