@@ -6,11 +6,8 @@ CA's private key is thrown away at once, so nothing else can ever be signed by i
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import os
 import ssl
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
+
+from metadeploy.emulator.private_file import write_private
 
 _VALID = timedelta(days=397)
 _RENEW = timedelta(days=14)
@@ -42,19 +41,6 @@ def server_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
             write_private(ca_path, ca)
         context.load_cert_chain(server_path)
     return context, ca_path
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Replace a file, readable by its owner only; never seen half written."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
 
 
 def _usable(ca_path: Path, server_path: Path) -> bool:
