@@ -538,16 +538,22 @@ def _create_permission_set(
     return record_id
 
 
+def is_api_name(name: str) -> bool:
+    """Whether a developer name is well-formed (documented rule)."""
+    return len(name) <= 80 and _API_NAME.fullmatch(name) is not None
+
+
+# Recalled wording of the platform's check of developer names.
+API_NAME_RULE = (
+    "The Permission Set API Name can only contain underscores and alphanumeric"
+    " characters. It must be unique, begin with a letter, not include spaces,"
+    " not end with an underscore, and not contain two consecutive underscores."
+)
+
+
 def _check_api_name(name: str) -> None:
-    if not _API_NAME.fullmatch(name) or len(name) > 80:
-        # Recalled wording of the platform's check of developer names.
-        raise Fault(
-            "INVALID_FIELD",
-            "The Permission Set API Name can only contain underscores and alphanumeric"
-            " characters. It must be unique, begin with a letter, not include spaces,"
-            " not end with an underscore, and not contain two consecutive underscores.",
-            fields=("Name",),
-        )
+    if not is_api_name(name):
+        raise Fault("INVALID_FIELD", API_NAME_RULE, fields=("Name",))
 
 
 def _update_permission_set(

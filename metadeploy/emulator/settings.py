@@ -44,6 +44,9 @@ class OrgSettings:
     retrieve_polls: the same for retrieve.
     access_token_minutes: lifetime of an access token where the app sets none.
     secrets_in_rest: the REST key and secret endpoints of External Client Apps work.
+    check_references: profiles and permission sets may name only classes, objects, …
+    that the org has. unsupported_canvas_locations: refused in a canvasConfig.
+    system_apps: apps that ConnectedApp `*` names but that cannot be retrieved.
     validations_expire_days: how long a check-only deploy can be quick-deployed.
     """
 
@@ -59,6 +62,9 @@ class OrgSettings:
     validations_expire_days: int = 10
     namespace: str = ""
     instance_name: str = "EMU1"
+    check_references: bool = True
+    unsupported_canvas_locations: tuple[str, ...] = ()
+    system_apps: tuple[str, ...] = ("Salesforce_CLI",)
     users: tuple[UserSpec, ...] = ()
     licenses: tuple[str, ...] = DEFAULT_LICENSES
     profiles: tuple[tuple[str, str], ...] = ()
@@ -107,13 +113,16 @@ class OrgSettings:
         return json.dumps(changed, separators=(",", ":"))
 
 
+_TUPLES = ("licenses", "profiles", "unsupported_canvas_locations", "system_apps")
+
+
 @lru_cache(maxsize=1024)
 def settings_of(text: str) -> OrgSettings:
     """Read what `to_json` wrote. Orgs of the same settings share one value."""
     raw = json.loads(text)
     if "users" in raw:
         raw["users"] = tuple(UserSpec(**user) for user in raw["users"])
-    for name in ("licenses", "profiles"):
+    for name in _TUPLES:
         if name in raw:
             raw[name] = tuple(tuple(v) if isinstance(v, list) else v for v in raw[name])
     return OrgSettings(**raw)

@@ -1,0 +1,605 @@
+"""Deploys and retrieves as jobs: queued, moved on by being asked about, kept.
+
+A job advances when somebody asks for its status, never by time, so that a test or a
+rehearsal decides how long a deploy takes. One deploy of an org runs at a time
+(documented); the others wait in order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import cast
+
+from metadeploy.emulator import ids, records
+from metadeploy.emulator.deploying import Outcome, Row, Rules, run
+from metadeploy.emulator.faults import Fault
+from metadeploy.emulator.package import Intake, read_intake
+from metadeploy.emulator.state import OrgState, Plain, Session
+from metadeploy.emulator.zips import BadZip
+from metadeploy.model import id18
+
+TEST_LEVELS = (
+    "NoTestRun",
+    "RunSpecifiedTests",
+    "RunLocalTests",
+    "RunAllTestsInOrg",
+    "RunRelevantTests",
+)
+MAX_ZIP = 40_894_464
+"""Bytes: 39 MB, the most a deploy's zip may have (documented)."""
+_ACTIVE = ("InProgress", "Finalizing", "Canceling")
+_OPEN = ("Pending", *_ACTIVE)
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """What a deploy was asked to be. Defaults: what is meant where a client says
+    nothing; rollback_on_error is documented both ways, sf relies on its own value."""
+
+    allow_missing_files: bool = False
+    auto_update_package: bool = False
+    check_only: bool = False
+    ignore_warnings: bool = False
+    perform_retrieve: bool = False
+    purge_on_delete: bool = False
+    rollback_on_error: bool = True
+    run_tests: tuple[str, ...] = ()
+    single_package: bool = False
+    test_level: str = ""
+
+
+@dataclass(frozen=True)
+class DeployJob:
+    """One deploy, as DeployResult tells it. Times are texts as records hold them.
+
+    rows: () unless details were asked for.
+    """
+
+    id: str
+    options: DeployOptions
+    status: str
+    created_by: str
+    created_by_name: str
+    created_date: str
+    api_version: str = ""
+    start_date: str = ""
+    completed_date: str = ""
+    last_modified_date: str = ""
+    canceled_by: str = ""
+    canceled_by_name: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    state_detail: str = ""
+    total: int = 0
+    deployed: int = 0
+    errors: int = 0
+    tests_total: int = 0
+    tests_completed: int = 0
+    test_errors: int = 0
+    test_failures: tuple[tuple[str, str], ...] = ()
+    files: int = 0
+    zip_size: int = 0
+    polls: int = 0
+    validation_id: str = ""
+    quick_deployed: bool = False
+    rows: tuple[Row, ...] = field(default=(), compare=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status not in _OPEN
+
+    @property
+    def success(self) -> bool:
+        """Whether all went well; partly well does not count (inferred)."""
+        return self.status == "Succeeded"
+
+
+# -- asking for a deploy
+
+
+def submit_deploy(
+    session: Session,
+    zip_bytes: bytes,
+    options: DeployOptions,
+    *,
+    api_version: str = "",
+) -> str:
+    """Queue a deploy and return its id; with deploy_polls=0 it is done at once.
+
+    Raises Fault for what the platform refuses before there is a job.
+    """
+    org = session.org
+    require_metadata_rights(session)
+    _check_options(org, options)
+    if len(zip_bytes) > MAX_ZIP:
+        raise Fault(
+            "LIMIT_EXCEEDED", f"Maximum size of the zip file reached: {MAX_ZIP} bytes"
+        )
+    intake = None if org.settings.deploy_polls else _intake(zip_bytes, options)
+    with org.world.transaction():
+        job = _new_job(session, options, api_version, zip_size=len(zip_bytes))
+        _insert(org, job, zip_bytes)
+        org.log(
+            "deploy queued",
+            id=job.id,
+            by=session.user_id,
+            check_only=options.check_only,
+        )
+        if not org.settings.deploy_polls and _active(org) is None:
+            first = _oldest_pending(org)
+            if first == job.id:
+                _finish(org, _started(org, job), intake, zip_bytes)
+    return job.id
+
+
+def require_metadata_rights(session: Session) -> None:
+    """Raise Fault unless the session's user and scopes allow metadata calls (§8)."""
+    if not {"api", "full", "web"} & set(session.scopes):
+        raise Fault(
+            "INVALID_SESSION_ID", "This session is not valid for use with the API"
+        )
+    given = records.permissions_of(session.org, session.user_id)
+    if "ApiEnabled" not in given:
+        raise Fault(
+            "API_DISABLED_FOR_ORG",
+            "API is not enabled for this Organization or Partner",
+        )
+    if not given & {"ModifyMetadata", "ModifyAllData"}:
+        raise Fault(
+            "INSUFFICIENT_ACCESS",
+            "insufficient access rights on cross-reference id: use of the Metadata API"
+            " requires a user with the ModifyAllData or ModifyMetadata permissions",
+        )
+
+
+def _check_options(org: OrgState, options: DeployOptions) -> None:
+    if options.test_level and options.test_level not in TEST_LEVELS:
+        raise Fault(
+            "INVALID_TYPE",
+            f"'{options.test_level}' is not a valid value for the enum 'TestLevel'",
+        )
+    if options.run_tests and options.test_level not in ("", "RunSpecifiedTests"):
+        raise Fault(
+            "INVALID_OPERATION",
+            "runTests can be used only with a testLevel of RunSpecifiedTests",
+        )
+    if options.test_level == "RunSpecifiedTests" and not options.run_tests:
+        raise Fault(
+            "INVALID_OPERATION", "A testLevel of RunSpecifiedTests needs runTests"
+        )
+    if not org.settings.is_production:
+        return
+    if options.test_level == "NoTestRun":
+        raise Fault(
+            "INVALID_OPERATION",
+            "testLevel of NoTestRun cannot be used in production organizations",
+        )
+    if not options.rollback_on_error:
+        raise Fault(
+            "INVALID_OPERATION",
+            "rollbackOnError must be true in production organizations",
+        )
+
+
+def _intake(zip_bytes: bytes, options: DeployOptions) -> Intake | BadZip:
+    try:
+        return read_intake(
+            zip_bytes,
+            allow_missing_files=options.allow_missing_files,
+            auto_update=options.auto_update_package,
+        )
+    except BadZip as bad:
+        return bad
+
+
+def _new_job(
+    session: Session, options: DeployOptions, api_version: str, *, zip_size: int
+) -> DeployJob:
+    now = records.now_text(session.org)
+    return DeployJob(
+        id=ids.new_id("DeployRequest"),
+        options=options,
+        status="Pending",
+        created_by=session.user_id,
+        created_by_name=user_name(session.org, session.user_id),
+        created_date=now,
+        last_modified_date=now,
+        api_version=api_version,
+        zip_size=zip_size,
+    )
+
+
+def user_name(org: OrgState, user_id: str) -> str:
+    """Return a user's full name, "" for an unknown id."""
+    user = org.record("User", user_id)
+    return str(user["Name"]) if user else ""
+
+
+# -- asking about it
+
+
+def deploy_status(
+    session: Session, deploy_id: str, *, include_details: bool = False
+) -> DeployJob:
+    """Move the org's deploys on by one step and return this one. Raises Fault.
+
+    include_details: with its rows. Asking about a waiting deploy moves the running one.
+    """
+    org = session.org
+    job = load_deploy(org, deploy_id)
+    if not job.done:
+        _advance(org, job.id)
+    return load_deploy(org, deploy_id, include_details=include_details)
+
+
+def load_deploy(
+    org: OrgState, deploy_id: str, *, include_details: bool = False
+) -> DeployJob:
+    """Return a deploy as it stands, moving nothing. Raises Fault."""
+    row = org.world.store.one(
+        f"SELECT body{', result' if include_details else ''} FROM jobs"  # noqa: S608
+        " WHERE org = ? AND id = ? AND kind = 'deploy'",
+        (org.key, _job_id(deploy_id)),
+    )
+    if row is None:
+        # Observed in the field just after a deploy left Pending; recalled for ids
+        # that never were.
+        raise Fault("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+    job = _job_of(str(row[0]))
+    if include_details and row[1]:
+        rows = tuple(Row(*values) for values in json.loads(str(row[1])))
+        return replace(job, rows=rows)
+    return job
+
+
+def recent_deploys(org: OrgState, limit: int = 20) -> list[DeployJob]:
+    """Return the newest deploys, without rows."""
+    rows = org.world.store.all(
+        "SELECT body FROM jobs WHERE org = ? AND kind = 'deploy'"
+        " ORDER BY seq DESC LIMIT ?",
+        (org.key, limit),
+    )
+    return [_job_of(str(row[0])) for row in rows]
+
+
+def _job_id(text: str) -> str:
+    try:
+        return id18(text)
+    except ValueError:
+        raise Fault("INVALID_ID_FIELD", f"invalid id: {text[:40]}") from None
+
+
+def _advance(org: OrgState, asked: str) -> None:
+    """Start what waits, and take the running deploy one status call further."""
+    ready = _prepared(org, asked)
+    with org.world.transaction():
+        while True:
+            active = _active(org)
+            if active is None:
+                waiting = _oldest_pending(org)
+                if waiting is None:
+                    return
+                active = _started(org, load_deploy(org, waiting))
+                _update(org, active)
+            if not _step(org, active, ready.get(active.id)):
+                return
+            if active.id == asked or org.settings.deploy_polls:
+                return
+
+
+def _prepared(org: OrgState, asked: str) -> dict[str, Intake | BadZip]:
+    """Read, outside the transaction, the zip of the deploy that is about to run."""
+    active = _active(org)
+    waiting = active.id if active else _oldest_pending(org)
+    if waiting is None or waiting != asked:
+        return {}
+    job = active or load_deploy(org, waiting)
+    if job.polls + 1 < org.settings.deploy_polls:
+        return {}
+    return {job.id: _intake(_zip_of(org, job.id), job.options)}
+
+
+def _step(org: OrgState, job: DeployJob, intake: Intake | BadZip | None) -> bool:
+    """Take one deploy one status call further; True when it ended."""
+    if job.status == "Canceling":
+        _cancelled(org, job)
+        return True
+    polls = job.polls + 1
+    left = org.settings.deploy_polls - polls
+    if left <= 0:
+        _finish(org, replace(job, polls=polls), intake, None)
+        return True
+    # API 66 has the state before the end that older versions call InProgress.
+    status = "Finalizing" if left == 1 and org.settings.deploy_polls > 2 else job.status
+    _update(org, replace(job, polls=polls, status=status))
+    return False
+
+
+def _finish(
+    org: OrgState,
+    job: DeployJob,
+    intake: Intake | BadZip | None,
+    zip_bytes: bytes | None,
+) -> None:
+    """Run a deploy and note what came of it."""
+    if intake is None:
+        intake = _intake(zip_bytes or _zip_of(org, job.id), job.options)
+    options = job.options
+    if isinstance(intake, BadZip):
+        outcome = Outcome(
+            error_code=intake.code, error_message=intake.message, kept=False
+        )
+        files = 0
+    else:
+        files = intake.files
+        rules = Rules(
+            check_only=options.check_only,
+            rollback_on_error=options.rollback_on_error,
+            ignore_warnings=options.ignore_warnings,
+            purge_on_delete=options.purge_on_delete,
+            tests=options.run_tests,
+        )
+        outcome = run(org, job.created_by, intake, rules)
+    ended = replace(_ended(org, job, outcome), files=files)
+    _update(org, ended, rows=outcome.rows)
+    # A check-only deploy may be deployed as it stands later; others are done with.
+    if not (options.check_only and ended.success):
+        org.world.store.write("UPDATE jobs SET data = NULL WHERE id = ?", (job.id,))
+    if outcome.kept:
+        _void_validations(org)
+    org.log("deploy ended", id=job.id, status=ended.status, kept=outcome.kept)
+
+
+def _ended(org: OrgState, job: DeployJob, outcome: Outcome) -> DeployJob:
+    now = records.now_text(org)
+    partial = outcome.kept and outcome.deployed > 0
+    if outcome.error_message:
+        status = "Failed"
+    elif not outcome.errors and not outcome.tests_failed:
+        status = "Succeeded"
+    elif partial and not job.options.rollback_on_error:
+        status = "SucceededPartial"
+    else:
+        status = "Failed"
+    return replace(
+        job,
+        status=status,
+        completed_date=now,
+        last_modified_date=now,
+        error_code=outcome.error_code,
+        error_message=outcome.error_message,
+        total=outcome.total,
+        deployed=outcome.deployed,
+        errors=outcome.errors,
+        tests_total=len(job.options.run_tests),
+        tests_completed=len(job.options.run_tests) - len(outcome.tests_failed),
+        test_errors=len(outcome.tests_failed),
+        test_failures=outcome.tests_failed,
+    )
+
+
+def _void_validations(org: OrgState) -> None:
+    """Make earlier validations of the org useless: it is not what they saw.
+
+    Recalled: a later deploy to the org may invalidate them.
+    """
+    org.world.store.write(
+        "UPDATE jobs SET data = NULL WHERE org = ? AND kind = 'deploy'"
+        " AND status NOT IN ('Pending', 'InProgress', 'Finalizing', 'Canceling')",
+        (org.key,),
+    )
+
+
+# -- cancel, quick deploy
+
+
+def cancel_deploy(session: Session, deploy_id: str) -> tuple[str, bool]:
+    """Ask for a deploy's end; return its id and whether it has ended already.
+
+    Raises Fault once it is done, or is being finalized (documented from API 65).
+    """
+    org = session.org
+    require_metadata_rights(session)
+    with org.world.transaction():
+        job = load_deploy(org, deploy_id)
+        if job.done:
+            # Recalled.
+            raise Fault("INVALID_ID_FIELD", "Deployment already completed")
+        if job.status == "Finalizing":
+            raise Fault(
+                "INVALID_OPERATION", "A deployment that is finalizing can't be canceled"
+            )
+        job = replace(
+            job,
+            canceled_by=session.user_id,
+            canceled_by_name=user_name(org, session.user_id),
+        )
+        if job.status == "Pending":
+            _cancelled(org, job)
+            return job.id, True
+        _update(org, replace(job, status="Canceling"))
+        return job.id, False
+
+
+def _cancelled(org: OrgState, job: DeployJob) -> None:
+    now = records.now_text(org)
+    _update(
+        org,
+        replace(job, status="Canceled", completed_date=now, last_modified_date=now),
+    )
+    org.world.store.write("UPDATE jobs SET data = NULL WHERE id = ?", (job.id,))
+    org.log("deploy ended", id=job.id, status="Canceled", kept=False)
+
+
+def quick_deploy(session: Session, validation_id: str) -> str:
+    """Deploy what a check-only deploy of this org validated; return the new id.
+
+    Raises Fault unless it succeeded within ten days, ran tests, and nothing was
+    deployed since (documented, the last two recalled; wordings inferred).
+    """
+    org = session.org
+    require_metadata_rights(session)
+    with org.world.transaction():
+        validated = load_deploy(org, validation_id)
+        _check_validation(org, validated)
+        data = _zip_of(org, validated.id)
+        options = replace(validated.options, check_only=False)
+        job = replace(
+            _new_job(session, options, validated.api_version, zip_size=len(data)),
+            validation_id=validated.id,
+        )
+        _update(org, replace(validated, quick_deployed=True))
+        _insert(org, job, data)
+        org.log("deploy queued", id=job.id, by=session.user_id, check_only=False)
+        if not org.settings.deploy_polls and _active(org) is None:
+            _finish(org, _started(org, job), None, data)
+    return job.id
+
+
+def _check_validation(org: OrgState, job: DeployJob) -> None:
+    row = org.world.store.one(
+        "SELECT data IS NOT NULL, seq FROM jobs WHERE id = ?", (job.id,)
+    )
+    has_zip, created = cast("tuple[int, int]", row or (0, 0))
+    age_limit = org.settings.validations_expire_days * _DAY
+    problem = ""
+    if not job.options.check_only or not job.success:
+        problem = "is not a successful validation"
+    elif job.options.test_level in ("", "NoTestRun"):
+        problem = "ran no tests"
+    elif job.quick_deployed or not has_zip:
+        problem = "is out of date: the organization changed since"
+    elif org.world.clock() - created / 1e6 > age_limit:
+        problem = f"is older than {org.settings.validations_expire_days} days"
+    if problem:
+        raise Fault(
+            "INVALID_ID_FIELD",
+            f"Cannot quick deploy: the deployment {job.id} {problem}",
+        )
+
+
+# -- keeping jobs
+
+
+def _job_of(text: str) -> DeployJob:
+    raw = json.loads(text)
+    options = raw.pop("options")
+    options["run_tests"] = tuple(options.get("run_tests", ()))
+    raw["test_failures"] = tuple((a, b) for a, b in raw.get("test_failures", ()))
+    return DeployJob(options=DeployOptions(**options), **raw)
+
+
+_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(DeployJob)}
+_OPTION_DEFAULTS: Mapping[str, object] = asdict(DeployOptions())
+
+
+def _text_of(job: DeployJob) -> str:
+    body = {
+        f.name: getattr(job, f.name)
+        for f in fields(DeployJob)
+        if f.name not in ("options", "rows")
+        and getattr(job, f.name) != _DEFAULTS[f.name]
+    }
+    body["options"] = {
+        k: v for k, v in asdict(job.options).items() if v != _OPTION_DEFAULTS[k]
+    }
+    return json.dumps(body, separators=(",", ":"))
+
+
+def _insert(org: OrgState, job: DeployJob, data: bytes) -> None:
+    last = org.world.store.one(
+        "SELECT max(seq) FROM jobs WHERE org = ? AND kind = 'deploy'", (org.key,)
+    )
+    # Microseconds, and more than the last one's: the order of the queue.
+    newest = cast(int, last[0]) if last and last[0] else 0
+    seq = max(int(org.world.clock() * 1e6), newest + 1)
+    org.world.store.write(
+        "INSERT INTO jobs VALUES (?, ?, 'deploy', ?, ?, ?, NULL, ?)",
+        (job.id, org.key, seq, job.status, _text_of(job), data),
+    )
+    _save_record(org, job)
+
+
+def _update(
+    org: OrgState, job: DeployJob, *, rows: tuple[Row, ...] | None = None
+) -> None:
+    if rows is None:
+        org.world.store.write(
+            "UPDATE jobs SET status = ?, body = ? WHERE id = ?",
+            (job.status, _text_of(job), job.id),
+        )
+    else:
+        values = [[getattr(row, n) for n in _ROW_FIELDS] for row in rows]
+        org.world.store.write(
+            "UPDATE jobs SET status = ?, body = ?, result = ? WHERE id = ?",
+            (job.status, _text_of(job), json.dumps(values), job.id),
+        )
+    _save_record(org, job)
+
+
+_ROW_FIELDS = tuple(f.name for f in fields(Row))
+
+
+def _save_record(org: OrgState, job: DeployJob) -> None:
+    """Keep the DeployRequest record of the Tooling API in step."""
+    options = job.options
+    values: dict[str, Plain] = {
+        "Status": job.status,
+        "CheckOnly": options.check_only,
+        "StartDate": job.start_date or None,
+        "CompletedDate": job.completed_date or None,
+        "ErrorMessage": job.error_message or None,
+        "ErrorStatusCode": job.error_code or None,
+        "StateDetail": job.state_detail or None,
+        "NumberComponentsTotal": job.total,
+        "NumberComponentsDeployed": job.deployed,
+        "NumberComponentErrors": job.errors,
+        "NumberTestsTotal": job.tests_total,
+        "NumberTestsCompleted": job.tests_completed,
+        "NumberTestErrors": job.test_errors,
+        "RollbackOnError": options.rollback_on_error,
+        "RunTestsEnabled": options.test_level not in ("", "NoTestRun"),
+        "IgnoreWarnings": options.ignore_warnings,
+        "AllowMissingFiles": options.allow_missing_files,
+        "AutoUpdatePackage": options.auto_update_package,
+        "PurgeOnDelete": options.purge_on_delete,
+        "SinglePackage": options.single_package,
+        "TestLevel": options.test_level or None,
+        "Type": "Deploy",
+        "CanceledById": job.canceled_by or None,
+    }
+    records.save(org, "DeployRequest", job.id, values, by=job.created_by)
+
+
+def _started(org: OrgState, job: DeployJob) -> DeployJob:
+    now = records.now_text(org)
+    return replace(job, status="InProgress", start_date=now, last_modified_date=now)
+
+
+def _active(org: OrgState) -> DeployJob | None:
+    row = org.world.store.one(
+        "SELECT body FROM jobs WHERE org = ? AND kind = 'deploy'"
+        " AND status IN ('InProgress', 'Finalizing', 'Canceling') LIMIT 1",
+        (org.key,),
+    )
+    return _job_of(str(row[0])) if row else None
+
+
+def _oldest_pending(org: OrgState) -> str | None:
+    row = org.world.store.one(
+        "SELECT id FROM jobs WHERE org = ? AND kind = 'deploy' AND status = 'Pending'"
+        " ORDER BY seq LIMIT 1",
+        (org.key,),
+    )
+    return str(row[0]) if row else None
+
+
+def _zip_of(org: OrgState, deploy_id: str) -> bytes:
+    row = org.world.store.one(
+        "SELECT data FROM jobs WHERE org = ? AND id = ?", (org.key, deploy_id)
+    )
+    return row[0] if row and isinstance(row[0], bytes) else b""

@@ -1,0 +1,117 @@
+"""Read a zip that anybody may have made; write those that orgs hand out.
+
+Nothing is ever extracted to disk. Sizes are counted while inflating, never believed.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+MAX_FILES = 10_000
+MAX_BYTES = 629_145_600
+MAX_RATIO = 200
+_SMALL = 50 * 1024 * 1024
+_CHUNK = 1 << 20
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class BadZip(Exception):
+    """A zip that is not read: why, and the platform's code for it."""
+
+    def __init__(self, message: str, code: str = "INVALID_OPERATION") -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
+def read_zip(data: bytes) -> dict[str, bytes]:
+    """Return the files of a zip by path, in the zip's order; folders are left out.
+
+    Raises BadZip: not a zip; a path that leads outside, is absolute, repeated or no
+    UTF-8; a link; encrypted; over 10,000 files or 600 MB (documented limits), or over
+    50 MB and 200 times its packed size.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _members(archive, len(data))
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OSError,
+        zlib.error,
+    ) as error:
+        # Inferred wording.
+        raise BadZip(f"The zip file is not valid: {error}") from None
+
+
+def _members(archive: zipfile.ZipFile, packed: int) -> dict[str, bytes]:
+    infos = archive.infolist()
+    if sum(not i.is_dir() for i in infos) > MAX_FILES:
+        raise BadZip(
+            f"Maximum number of files in the zip file reached: {MAX_FILES}",
+            "LIMIT_EXCEEDED",
+        )
+    files: dict[str, bytes] = {}
+    total = 0
+    for info in infos:
+        path = _safe_path(info)
+        if info.is_dir():
+            continue
+        if path in files:
+            raise BadZip(f"The zip file is not valid: {path} is in it twice")
+        room = MAX_BYTES - total
+        files[path] = _content(archive, info, room)
+        total += len(files[path])
+        if total > _SMALL and total > packed * MAX_RATIO:
+            raise BadZip("The zip file is not valid: it inflates too far")
+    return files
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, room: int) -> bytes:
+    parts: list[bytes] = []
+    with archive.open(info) as stream:
+        while chunk := stream.read(_CHUNK):
+            parts.append(chunk)
+            room -= len(chunk)
+            if room < 0:
+                raise BadZip(
+                    f"Maximum size of the unzipped files reached: {MAX_BYTES} bytes",
+                    "LIMIT_EXCEEDED",
+                )
+    return b"".join(parts)
+
+
+def _safe_path(info: zipfile.ZipInfo) -> str:
+    path = info.orig_filename
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise BadZip(f"The zip file is not valid: {path} is a link")
+    # Without the UTF-8 flag a name is read as cp437: fine for ASCII only.
+    if not info.flag_bits & 0x800 and not path.isascii():
+        try:
+            path = path.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            raise BadZip("The zip file is not valid: a name is not UTF-8") from None
+    parts = path.rstrip("/").split("/")
+    unsafe = any(p in ("", ".", "..") or not p.isprintable() for p in parts)
+    if unsafe or "\\" in path or path[1:2] == ":":
+        raise BadZip(f"The zip file is not valid: bad path {path!r}")
+    return path
+
+
+def write_zip(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip of those files, in order, with one fixed date."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path, body in files.items():
+            info = zipfile.ZipInfo(path, _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, body)
+    return out.getvalue()
