@@ -6,16 +6,18 @@ own: what goes wrong in one is that org's `error` and stops no other.
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from metadeploy import auth, deploy, keys, repository
+from metadeploy import auth, deploy, keys, package, repository
+from metadeploy.access import Raised, lower_access
 from metadeploy.connection import Connection
 from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome, Progress, Target, Verified
@@ -83,6 +85,7 @@ class Orgs:
     project: Project = field(init=False)
     _stack: ExitStack = field(init=False, default_factory=ExitStack, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _connections: dict[str, Connection] = field(init=False, default_factory=dict)
     _emulated: EmulatedOrgs | None = field(init=False, default=None, repr=False)
     _journal: Journal | None = field(init=False, default=None, repr=False)
 
@@ -113,8 +116,7 @@ class Orgs:
         """Return what would make an org match its templates."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        with self._target(org) as target:
-            return self._plan(target, wanted, allowed)
+        return self._plan(self._target(org), wanted, allowed)
 
     def _plan(self, target: Target, wanted: Wanted, allowed: frozenset[str]) -> Plan:
         # What we recorded is kept by org Id, which only the org itself tells.
@@ -130,33 +132,72 @@ class Orgs:
         options: DeployOptions | None = None,
         timeout: float = 1980.0,
         allowed: frozenset[str] = frozenset(),
+        recheck: bool = True,
     ) -> Outcome:
-        """Apply exactly that plan. Raises StalePlan when the org has moved since."""
+        """Apply exactly that plan.
+
+        recheck: read the org again first, and raise StalePlan when it has moved since
+        the plan was made; without it, the plan must have been made just now.
+        """
         org = self.project.org(plan.wanted.org)
-        with self._target(org) as target:
+        target = self._target(org)
+        if recheck:
             now = self._plan(target, plan.wanted, allowed)
             deploy.check_fresh(plan, now)
-            return deploy.deploy(
-                target,
-                now,
-                _OrgJournal(self.journal(), self.workspace),
-                self.master(org),
-                options=options or DeployOptions(),
-                timeout=timeout,
-            )
+            plan = now
+        return deploy.deploy(
+            target,
+            plan,
+            _OrgJournal(self.journal(), self.workspace),
+            lambda: self.master(org),
+            options=options or DeployOptions(),
+            timeout=timeout,
+        )
 
     def verify(self, name: str) -> Verified:
         """Return what differs in an org, and whether its apps give tokens."""
         org = self.project.org(name)
-        with self._target(org) as target:
-            return deploy.verify(target, self.project.wanted(org))
+        wanted = self.project.wanted(org)
+        return deploy.verify(self._target(org), wanted)
+
+    def render(
+        self, name: str, *, reveal_secrets: bool = False
+    ) -> tuple[Mapping[str, bytes], str]:
+        """Return path → bytes of an org's package as it would create everything.
+
+        Consumer secrets are masked unless asked for. The note that comes along says
+        why there are no keys in it, where they cannot be derived.
+        """
+        org = self.project.org(name)
+        wanted = self.project.wanted(org)
+        raised = Raised(wanted.components, wanted.access, {})
+        components = lower_access(wanted.components, raised)
+        org_id, note = org.org_id, ""
+        if org.emulated:
+            self.emulated().prepare([org])
+            org_id = self.emulated().world.org(org.name).id
+        try:
+            master = self.master(org)
+        except ConfigError as error:
+            return package.files(components, org.api_version), str(error)
+        assert org_id is not None  # only emulated orgs may pin none
+        keyed = []
+        for component in components:
+            app = keys.app_of(component)
+            if app is not None:
+                choice = wanted.key_choice(component, app)
+                made = keys.credentials(master, org_id, app, choice)
+                if not reveal_secrets and made.consumer_secret is not None:
+                    made = dataclasses.replace(made, consumer_secret=Secret("***"))
+                component = keys.with_key(component, made)
+            keyed.append(component)
+        return package.files(keyed, org.api_version), note
 
     def keys(self, name: str) -> list[AppKey]:
         """Return the consumer key of each app of an org, as the org has it."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        with self._target(org) as target:
-            actual = deploy.read_actual(target, wanted)
+        actual = deploy.read_actual(self._target(org), wanted)
         found: list[AppKey] = []
         for component in wanted.components:
             app = keys.app_of(component)
@@ -201,24 +242,25 @@ class Orgs:
                 self._emulated = self._stack.enter_context(EmulatedOrgs(state))
             return self._emulated
 
-    @contextmanager
-    def _target(self, org: Org) -> Iterator[Target]:
+    def _target(self, org: Org) -> Target:
+        """Return what it takes to talk to an org: one login for the whole command."""
         progress = self.progress(org.name)
-        progress.step("logging in")
-        connection = self._connection(org)
-        try:
-            yield Target(
-                org_id=org.org_id,
-                metadata=MetadataApi(connection, org.api_version),
-                data=DataApi(connection, org.api_version),
-                prover=AppProver(
-                    org, connection, lambda: self.master(org), self.workspace.secret
-                ),
-                clock=SystemClock(),
-                progress=progress,
-            )
-        finally:
-            connection.close()
+        connection = self._connections.get(org.name)
+        if connection is None:
+            progress.step("logging in")
+            connection = self._connection(org)
+            self._stack.callback(connection.close)
+            self._connections[org.name] = connection
+        return Target(
+            org_id=org.org_id,
+            metadata=MetadataApi(connection, org.api_version),
+            data=DataApi(connection, org.api_version),
+            prover=AppProver(
+                org, connection, lambda: self.master(org), self.workspace.secret
+            ),
+            clock=SystemClock(),
+            progress=progress,
+        )
 
     def _connection(self, org: Org) -> Connection:
         if org.emulated:

@@ -5,7 +5,7 @@ Every edge arrives as an argument. Only this module knows the order of steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -263,13 +263,14 @@ def deploy(
     target: Target,
     plan: Plan,
     journal: Journal,
-    master: Secret,
+    master: Callable[[], Secret],
     *,
     options: DeployOptions = _OPTIONS,
     timeout: float = 1980.0,
 ) -> Outcome:
     """Run a plan: send its package, settle access, verify, record.
 
+    master: asked for only when the plan creates an app.
     timeout: seconds for the deploy itself. Raises PlanRefused before anything is
     sent, DeployFailed when the org kept nothing, DeployTimeout and LostAnswer when
     nobody knows yet; the journal then still has the run.
@@ -309,14 +310,14 @@ _NOTHING_SENT = DeployResult(id="", status="Succeeded", done=True, success=True)
 _NOTHING_TO_DO = DeployResult(id="", status="Unchanged", done=True, success=True)
 
 
-def _with_keys(plan: Plan, master: Secret) -> tuple[Component, ...]:
+def _with_keys(plan: Plan, master: Callable[[], Secret]) -> tuple[Component, ...]:
     """Return the package with the keys of the apps that it creates."""
     new = {k.component: k for k in plan.new_keys}
     return tuple(
         keys.with_key(
             c,
             keys.credentials(
-                master, plan.facts.org_id, new[c.ref].app, new[c.ref].choice
+                master(), plan.facts.org_id, new[c.ref].app, new[c.ref].choice
             ),
         )
         if c.ref in new

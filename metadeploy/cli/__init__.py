@@ -1,0 +1,137 @@
+"""The command line: commands load when used, errors become text and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from metadeploy import __version__
+from metadeploy.errors import DeployTimeout, LostAnswer, MetadeployError
+
+USAGE, UNKNOWN, PARTLY, DIFFERS, INTERRUPTED = 64, 69, 68, 2, 130
+
+# Command → (module, what it does). Help is printed from here, so that nothing else
+# is imported for it; a test compares it with each command's own text.
+COMMANDS = {
+    "init": ("start", "Start a project in a folder."),
+    "orgs": ("start", "List the orgs of the project."),
+    "render": ("offline", "Write an org's package as it would be sent."),
+    "validate": ("offline", "Check templates and org files, offline."),
+    "plan": ("change", "Show what would make orgs match."),
+    "deploy": ("change", "Make orgs match, and prove it."),
+    "verify": ("change", "Compare orgs and log in through their apps."),
+    "keys": ("keys", "List, export or make consumer keys."),
+    "emulator": ("emulator", "Serve, reset or enter emulated orgs."),
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"metadeploy.cli.{COMMANDS[name][0]}")
+        command = getattr(module, name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+@click.option(
+    "-C",
+    "--project",
+    "folder",
+    metavar="DIR",
+    default=".",
+    help="The project, or a folder in it. [default: .]",
+)
+@click.pass_context
+def metadeploy(ctx: click.Context, folder: str) -> None:
+    """Plan and deploy Salesforce connected apps, their keys, and who may use them.
+
+    ORG is an org file's name, a glob, or tag:NAME.
+    """
+    ctx.obj = folder
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed or refused, 64 usage, …"""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(words))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        done = metadeploy.main(list(words), "metadeploy", standalone_mode=False)
+    except click.UsageError as error:
+        return _usage(error, as_json="--json" in words)
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    except MetadeployError as error:
+        return _failed(error, words)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        sys.stdout = None
+        return 1
+    return done if isinstance(done, int) else 0
+
+
+def exit_code(error: MetadeployError) -> int:
+    """Return the exit code that an error stands for."""
+    return UNKNOWN if isinstance(error, DeployTimeout | LostAnswer) else 1
+
+
+def _usage(error: click.UsageError, *, as_json: bool) -> int:
+    if as_json:
+        from metadeploy.cli.output import error_document, write_json
+
+        name = error.ctx.info_name if error.ctx is not None else None
+        write_json(error_document(name or "metadeploy", error.format_message(), USAGE))
+    else:
+        error.show()
+    return USAGE
+
+
+def _failed(error: MetadeployError, words: Sequence[str]) -> int:
+    from metadeploy.cli.output import error_text, failure, write_json
+
+    code = exit_code(error)
+    if "--json" in words:
+        command = next((w for w in words if w in COMMANDS), "metadeploy")
+        write_json(failure(command, error, code))
+    else:
+        click.echo(error_text(error), err=True)
+    return code

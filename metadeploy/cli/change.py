@@ -1,0 +1,309 @@
+"""plan, deploy and verify: what reads or changes orgs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from metadeploy import planfile
+from metadeploy.api import Orgs, Result
+from metadeploy.cli import DIFFERS, options, show
+from metadeploy.cli.output import (
+    Json,
+    document,
+    error_json,
+    error_text,
+    styled,
+    write_json,
+)
+from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
+from metadeploy.deploy import Outcome, Progress, Verified
+from metadeploy.errors import ConfigError, PlanRefused
+from metadeploy.model import DeployOptions, TestLevel
+from metadeploy.plan import Plan
+
+
+@click.command()
+@options.orgs()
+@click.option("--out", metavar="FILE", help="Save the plan, to be deployed exactly.")
+@click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit with 2 when there is something to do.",
+)
+@options.allowances
+@options.parallelism
+@options.as_json
+def plan(
+    orgs: tuple[str, ...],
+    out: str | None,
+    detailed_exitcode: bool,
+    allowed: tuple[str, ...],
+    parallelism: int,
+    as_json: bool,
+) -> int:
+    """Show what would make orgs match; nothing is changed.
+
+    Without ORG, all orgs of the project are planned.
+    """
+    with _orgs(parallelism) as connected:
+        results = _plan_each(connected, connected.project.select(orgs), allowed)
+    plans = [r.value for r in results if r.value is not None]
+    if out is not None:
+        _save(Path(out), plans, complete=len(plans) == len(results))
+    if as_json:
+        rows = [
+            show.plan_json(r.value) if r.value is not None else _failed_json(r)
+            for r in results
+        ]
+        write_json(document("plan", {"orgs": rows}))
+    else:
+        _show_plans(results)
+    code = options.exit_code_of(r.error for r in results)
+    if code == 0 and detailed_exitcode and not all(p.empty for p in plans):
+        return DIFFERS
+    return code
+
+
+@click.command()
+@options.orgs()
+@click.option(
+    "--plan", "plan_file", metavar="FILE", help="Apply exactly this saved plan."
+)
+@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@click.option(
+    "--dry-run", is_flag=True, help="Let the org validate it and keep nothing."
+)
+@click.option(
+    "-l",
+    "--test-level",
+    type=click.Choice(TestLevel.__args__),  # type: ignore[attr-defined]
+    help="Which Apex tests to run. [default: the org's own rule]",
+)
+@click.option(
+    "-w",
+    "--wait",
+    "minutes",
+    type=click.FloatRange(0, 1440),
+    default=33,
+    show_default=True,
+    help="Minutes to wait for a deploy to end.",
+)
+@options.allowances
+@options.parallelism
+@options.as_json
+def deploy(
+    orgs: tuple[str, ...],
+    plan_file: str | None,
+    auto_approve: bool,
+    dry_run: bool,
+    test_level: TestLevel | None,
+    minutes: float,
+    allowed: tuple[str, ...],
+    parallelism: int,
+    as_json: bool,
+) -> int:
+    """Make orgs match their templates, and prove it.
+
+    The plan is shown first. After the deploy the org is read again, and each app is
+    logged in to with its own key, as far as its flows allow.
+    """
+    saved = _load(plan_file, orgs)
+    chosen = DeployOptions(check_only=dry_run, test_level=test_level)
+    with _orgs(parallelism) as connected:
+        if saved:
+            planned = [Result(p.wanted.org, p) for p in saved]
+        else:
+            names = connected.project.select(orgs)
+            planned = _plan_each(connected, names, allowed)
+        if not as_json:
+            _show_plans(planned)
+        due = [r.value for r in planned if r.value is not None and not r.value.empty]
+        asked = bool(due) and not auto_approve and not any(p.refusals for p in due)
+        if asked:
+            _ask(due, dry_run)
+        by_name = {r.org: r for r in planned}
+
+        def work(name: str) -> Outcome:
+            found = by_name[name]
+            if found.error is not None:
+                raise found.error
+            assert found.value is not None
+            return connected.deploy(
+                found.value,
+                options=chosen,
+                timeout=minutes * 60,
+                allowed=frozenset(allowed),
+                recheck=asked or bool(saved),
+            )
+
+        with _watching(connected):
+            results = connected.each([r.org for r in planned], work)
+    return _report(results, as_json=as_json)
+
+
+@click.command()
+@options.orgs()
+@options.parallelism
+@options.as_json
+def verify(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
+    """Compare orgs with their templates, and log in through their apps.
+
+    Every app is asked for a real token with its own key: by client credentials, or
+    by JWT for the user that the org file names.
+    """
+    with _orgs(parallelism) as connected:
+        names = connected.project.select(orgs)
+        with _watching(connected):
+            results = connected.each(names, connected.verify)
+    if as_json:
+        write_json(document("verify", {"orgs": [_verified_json(r) for r in results]}))
+    else:
+        for result in results:
+            click.echo(_verified_text(result))
+    code = options.exit_code_of(r.error for r in results)
+    return code or int(any(r.value is not None and not r.value.ok for r in results))
+
+
+@contextmanager
+def _orgs(parallelism: int) -> Iterator[Orgs]:
+    with Orgs(options.find_workspace(), Lines, parallelism) as connected:
+        yield connected
+
+
+@contextmanager
+def _watching(connected: Orgs) -> Iterator[None]:
+    """Show progress for as long as the block runs: alive if somebody watches."""
+    if not is_watched():
+        yield
+        return
+    with Board() as board:
+
+        def on_board(org: str) -> Progress:
+            return OrgOnBoard(board, org)
+
+        before, connected.progress = connected.progress, on_board
+        yield
+        connected.progress = before
+
+
+def _plan_each(
+    connected: Orgs, names: Iterable[str], allowed: tuple[str, ...]
+) -> list[Result[Plan]]:
+    with _watching(connected):
+        return connected.each(
+            list(names), lambda name: connected.plan(name, allowed=frozenset(allowed))
+        )
+
+
+def _show_plans(results: Iterable[Result[Plan]]) -> None:
+    for result in results:
+        if result.value is not None:
+            click.echo(show.plan_text(result.value))
+        elif result.error is not None:
+            click.echo(f"{styled(result.org, bold=True)}  not planned", err=True)
+            click.echo(error_text(result.error), err=True)
+        click.echo()
+
+
+def _ask(due: list[Plan], dry_run: bool) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "nobody is there to be asked: --auto-approve answers for scripts"
+        )
+    names = options.joined([p.wanted.org for p in due])
+    what = "Let the org validate this" if dry_run else "Deploy this"
+    click.echo(
+        f"{what} to {names}? Only 'yes' is taken for a yes: ", nl=False, err=True
+    )
+    if sys.stdin.readline().strip() != "yes":
+        raise ConfigError("not confirmed", hint="Nothing was sent.")
+
+
+def _report(results: list[Result[Outcome]], *, as_json: bool) -> int:
+    if as_json:
+        rows = [
+            show.outcome_json(r.value) if r.value is not None else _failed_json(r)
+            for r in results
+        ]
+        write_json(document("deploy", {"orgs": rows}))
+    else:
+        for result in results:
+            if result.value is not None:
+                click.echo(show.outcome_text(result.value))
+            elif result.error is not None:
+                click.echo(error_text(result.error), err=True)
+    code = options.exit_code_of(r.error for r in results)
+    unproven = any(
+        r.value is not None and r.value.verified is not None and not r.value.verified.ok
+        for r in results
+    )
+    return code or int(unproven)
+
+
+def _failed_json(result: Result[Plan] | Result[Outcome]) -> dict[str, Json]:
+    assert result.error is not None
+    failed = isinstance(result.error, PlanRefused)
+    return {
+        "org": result.org,
+        "status": "Refused" if failed else "Failed",
+        "verified": False,
+        "error": error_json(result.error),
+    }
+
+
+def _verified_json(result: Result[Verified]) -> dict[str, Json]:
+    if result.value is None:
+        assert result.error is not None
+        error = error_json(result.error)
+        return {"org": result.org, "verified": False, "error": error}
+    changes = [show.change_json(c) for c in result.value.changes]
+    access = [show.access_json(a) for a in result.value.access_changes]
+    return {
+        "org": result.org,
+        "verified": result.value.ok,
+        "changes": [*changes, *access],
+        "proofs": show.proofs_json(result.value.proofs),
+    }
+
+
+def _verified_text(result: Result[Verified]) -> str:
+    if result.value is None:
+        assert result.error is not None
+        return f"{styled(result.org, bold=True)}  {error_text(result.error)}"
+    word = "matches" if result.value.ok else "DIFFERS"
+    colour = "green" if result.value.ok else "red"
+    first = f"{styled(result.org, bold=True)}  {styled(word, fg=colour)}"
+    return "\n".join([first, *show.verified_lines(result.value)])
+
+
+def _save(path: Path, plans: list[Plan], *, complete: bool) -> None:
+    if not complete:
+        raise ConfigError(f"not every org could be planned: {path} is not written")
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(planfile.dumps(plans))
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _load(path: str | None, orgs: tuple[str, ...]) -> tuple[Plan, ...]:
+    if path is None:
+        return ()
+    try:
+        plans = planfile.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if not orgs:
+        return plans
+    names = {p.wanted.org for p in plans}
+    for org in orgs:
+        if org not in names:
+            raise ConfigError(f"{path} has no plan for {org}")
+    return tuple(p for p in plans if p.wanted.org in orgs)

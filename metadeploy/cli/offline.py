@@ -1,0 +1,155 @@
+"""validate and render: what needs no org."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metadeploy.cli import options
+from metadeploy.cli.output import (
+    Document,
+    document,
+    problem_json,
+    shown,
+    styled,
+    write_json,
+)
+from metadeploy.errors import ConfigError
+from metadeploy.model import Problem, Severity
+from metadeploy.project import ORGS, TEMPLATES, Project
+
+if TYPE_CHECKING:
+    from metadeploy.workspace import Workspace
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1)
+@click.option(
+    "--org", "orgs", multiple=True, help="Only for these orgs. [default: all]"
+)
+@click.option(
+    "--staged", is_flag=True, help="Check what is staged in git, not the files."
+)
+@options.as_json
+def validate(
+    paths: tuple[str, ...], orgs: tuple[str, ...], staged: bool, as_json: bool
+) -> int:
+    """Check templates and org files, offline.
+
+    Everything that is wrong is told at once, each as file:line. With PATH, only what
+    is wrong in those files or folders is told. No key and no network is needed.
+    """
+    workspace = options.find_workspace()
+    project = _staged(workspace) if staged else workspace.project()
+    names = project.select(orgs)
+    problems = _inside(project.validate(names), paths, workspace.root)
+    errors = [p for p in problems if p.severity is Severity.ERROR]
+    if as_json:
+        body: Document = {
+            "orgs": list(names),
+            "problems": [problem_json(p) for p in problems],
+        }
+        write_json(document("validate", body))
+        return 1 if errors else 0
+    for problem in problems:
+        click.echo(_line(problem))
+    warnings = options.counted(len(problems) - len(errors), "warning")
+    checked = f"{options.counted(len(names), 'org')} checked"
+    found = options.counted(len(errors), "error")
+    click.echo(f"{checked}: {found}, {warnings}.", err=True)
+    return 1 if errors else 0
+
+
+def _line(problem: Problem) -> str:
+    line = shown(str(problem))
+    if problem.remedy:
+        line += f"\n    {styled(shown(problem.remedy), dim=True)}"
+    return line
+
+
+def _inside(
+    problems: list[Problem], paths: tuple[str, ...], root: Path
+) -> list[Problem]:
+    if not paths:
+        return problems
+    wanted: list[str] = []
+    for path in paths:
+        full = Path(path).resolve()
+        if not full.is_relative_to(root):
+            raise ConfigError(f"{path} is not in the project {root}")
+        wanted.append(full.relative_to(root).as_posix())
+    return [
+        p
+        for p in problems
+        if any(w in (".", p.path) or p.path.startswith(f"{w}/") for w in wanted)
+    ]
+
+
+def _staged(workspace: Workspace) -> Project:
+    from metadeploy import repository
+    from metadeploy.workspace import shipped_macros
+
+    texts = dict(shipped_macros())
+    for path, data in repository.staged(workspace.root, [TEMPLATES, ORGS]).items():
+        if any(part.startswith(".") for part in path.split("/")):
+            continue
+        try:
+            texts[path] = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} as staged is not UTF-8 text") from error
+    return Project(texts)
+
+
+@click.command()
+@click.argument("org")
+@click.option("--out", metavar="DIR", help="Write the files below this folder.")
+@click.option(
+    "--reveal-secrets", is_flag=True, help="Write consumer secrets, not `***`."
+)
+@options.as_json
+def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> int:
+    """Write an org's package as it would be sent to create it.
+
+    The consumer keys of the org are in it where its Id and the master are known;
+    consumer secrets are masked. Without --out, everything goes to stdout.
+    """
+    from metadeploy.api import Orgs
+
+    with Orgs(options.find_workspace()) as connected:
+        (name,) = _one(connected.project.select([org]))
+        files, note = connected.render(name, reveal_secrets=reveal_secrets)
+    if note:
+        click.echo(note, err=True)
+    if out is not None:
+        for path, body in files.items():
+            _write(Path(out) / path, body, private=reveal_secrets)
+    if as_json:
+        write_json(
+            document("render", {"org": name, "files": list(files), "note": note})
+        )
+    elif out is not None:
+        click.echo(f"{options.counted(len(files), 'file')} written to {out}.", err=True)
+    else:
+        for path, content in files.items():
+            click.echo(f"=== {path}")
+            click.echo(shown(content.decode("utf-8", "replace")))
+    return 0
+
+
+def _one(names: tuple[str, ...]) -> tuple[str]:
+    if len(names) != 1:
+        raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
+    return (names[0],)
+
+
+def _write(path: Path, body: bytes, *, private: bool) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600 if private else 0o644)
+        if private:
+            path.chmod(0o600)
+        path.write_bytes(body)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error

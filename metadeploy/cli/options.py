@@ -1,0 +1,77 @@
+"""Options that several commands share, and what a command does with many orgs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from metadeploy import workspace
+from metadeploy.errors import MetadeployError
+from metadeploy.workspace import Workspace
+
+F = TypeVar("F", bound=Callable[..., object])
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+)
+parallelism = click.option(
+    "--parallelism",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many orgs are worked on at once.",
+)
+_PRODUCTION = click.option(
+    "--production",
+    "allowed",
+    flag_value="production",
+    multiple=True,
+    help="Allow changes to a production org.",
+)
+_LOCKOUT = click.option(
+    "--allow-lockout",
+    "allowed",
+    flag_value="lockout",
+    multiple=True,
+    help="Allow an app to end up with nobody who may use it.",
+)
+
+
+def orgs(*, required: bool = False) -> Callable[[F], F]:
+    """Return the decorator for a command's ORG arguments."""
+    return click.argument("orgs", metavar="ORG...", nargs=-1, required=required)
+
+
+def allowances(command: F) -> F:
+    """Add the flags that allow what a plan otherwise refuses."""
+    return _PRODUCTION(_LOCKOUT(command))
+
+
+def find_workspace() -> Workspace:
+    """Return the project that -C names, or that the current folder is in."""
+    return workspace.find(Path(click.get_current_context().obj))
+
+
+def exit_code_of(errors: Iterable[MetadeployError | None]) -> int:
+    """Return what several orgs' errors mean together: 68 when only some failed."""
+    from metadeploy.cli import PARTLY, UNKNOWN, exit_code
+
+    codes = [0 if error is None else exit_code(error) for error in errors]
+    if not any(codes):
+        return 0
+    if UNKNOWN in codes:
+        return UNKNOWN
+    return PARTLY if 0 in codes else 1
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 org" or "3 orgs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return names for a sentence."""
+    return ", ".join(names)

@@ -1,0 +1,98 @@
+"""What commands print: one JSON document on stdout, or text for a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import click
+
+from metadeploy.errors import InvalidMetadata, MetadeployError, PlanRefused
+from metadeploy.model import Problem
+
+Json: TypeAlias = (
+    "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
+)
+Document: TypeAlias = "Mapping[str, Json]"
+
+SCHEMA_VERSION = 1
+# What a terminal would obey instead of showing (C0, C1, bidirectional overrides).
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]"
+)
+
+
+def write_json(document: Document) -> None:
+    """Print the one JSON document of a command."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def document(command: str, body: Document) -> Document:
+    """Return a command's document: version and command first."""
+    return {"schemaVersion": SCHEMA_VERSION, "command": command, **body}
+
+
+def error_document(command: str, message: str, code: int) -> Document:
+    """Return the document of a command that could not even begin."""
+    said: Document = {
+        "name": "UsageError",
+        "message": message,
+        "hint": "",
+        "exitCode": code,
+    }
+    return document(command, {"error": said})
+
+
+def failure(command: str, error: MetadeployError, code: int) -> Document:
+    """Return the document of a command that failed as a whole."""
+    return document(command, {"error": {**error_json(error), "exitCode": code}})
+
+
+def error_json(error: MetadeployError) -> dict[str, Json]:
+    """Return an error as data: its name, words, and what it carries."""
+    found: dict[str, Json] = {
+        "name": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+    }
+    if isinstance(error, InvalidMetadata):
+        found["problems"] = [problem_json(p) for p in error.problems]
+    if isinstance(error, PlanRefused):
+        found["refusals"] = list(error.refusals)
+    return found
+
+
+def problem_json(problem: Problem) -> dict[str, Json]:
+    """Return a problem as data."""
+    return {
+        "path": problem.path,
+        "line": problem.line,
+        "severity": str(problem.severity),
+        "rule": problem.rule,
+        "message": problem.message,
+        "remedy": problem.remedy,
+    }
+
+
+def error_text(error: MetadeployError) -> str:
+    """Return an error for a person: what happened, then what to do."""
+    hint = f"\n{styled(error.hint, dim=True)}" if error.hint else ""
+    return f"{styled('Error:', fg='red', bold=True)} {shown(error.message)}{hint}"
+
+
+def shown(text: str) -> str:
+    """Return text from an org, a repository or a template, safe for a terminal."""
+    return _UNSEEN.sub("\ufffd", text)
+
+
+def styled(
+    text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False
+) -> str:
+    """Return text in colour; `click.echo` takes it out where there is no terminal."""
+    if os.environ.get("NO_COLOR"):
+        return text
+    return click.style(text, fg=fg, bold=bold or None, dim=dim or None)

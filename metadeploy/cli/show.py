@@ -1,0 +1,270 @@
+"""Plans and their like, as text for a terminal of 80 columns and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from metadeploy.cli.output import Json, shown, styled
+from metadeploy.deploy import Outcome, Proof, Verified
+from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
+from metadeploy.model import DeployMessage
+from metadeploy.plan import NewKey, Plan
+
+_COLOURS = {"+": "green", "~": "yellow", "-": "red"}
+_WIDEST_NAME = 36
+_LONGEST_VALUE = 200
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as a person wants to read it."""
+    return "\n".join(_plan_lines(plan))
+
+
+def _plan_lines(plan: Plan) -> Iterator[str]:
+    facts = plan.facts
+    kind = "  PRODUCTION" if facts.production else ""
+    yield f"{styled(plan.wanted.org, bold=True)}  {facts.org_id}{kind}"
+    if plan.drift:
+        yield ""
+        yield "  Changed outside metadeploy since it last deployed:"
+        for change in plan.drift:
+            yield from _drift_lines(change)
+    if plan.empty:
+        yield ""
+        yield "  Nothing to do: the org matches."
+        return
+    new = {k.component: k for k in plan.new_keys}
+    for change in plan.changes:
+        yield ""
+        yield from _change_lines(change, new.get(change.ref))
+    if plan.access_changes:
+        yield ""
+        yield from map(_access_line, plan.access_changes)
+    for refusal in plan.refusals:
+        yield ""
+        yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
+        yield f"  Allow it with {refusal.flag}."
+    yield ""
+    yield f"  {_summary(plan)}"
+
+
+def _summary(plan: Plan) -> str:
+    counts = [
+        (Action.CREATE, "to create"),
+        (Action.UPDATE, "to update"),
+        (Action.DELETE, "to delete"),
+    ]
+    parts = [
+        f"{n} {words}"
+        for action, words in counts
+        if (n := sum(c.action is action for c in plan.changes)) or action != "delete"
+    ]
+    grants = sum(a.action is Action.GRANT for a in plan.access_changes)
+    revokes = len(plan.access_changes) - grants
+    parts.append(f"access: {grants} granted, {revokes} revoked")
+    return f"Plan: {', '.join(parts)}.  Fingerprint {plan.fingerprint[:12]}"
+
+
+def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
+    sign = change.action.sign
+    colour = _COLOURS[sign]
+    yield styled(f"  {sign} {shown(str(change.ref))}", fg=colour, bold=True)
+    if new is not None:
+        yield _field_line("consumer key", key_text(new))
+    for field in change.fields:
+        yield from _field_lines(change.action, field)
+
+
+def key_text(new: NewKey) -> str:
+    """Say where the key of a new app comes from."""
+    if new.choice.pinned:
+        return "pinned"
+    return f"derived for this org, generation {new.choice.generation}"
+
+
+def _field_lines(action: Action, field: FieldChange) -> Iterator[str]:
+    if action is Action.CREATE:
+        yield _field_line(field.path, value_text(field.wanted))
+        return
+    old, new = value_text(field.actual), value_text(field.wanted)
+    if len(old) + len(new) < 34 and "\n" not in old + new:
+        yield _field_line(field.path, f"{old} → {new}")
+    else:
+        yield _field_line(field.path, f"- {old}", hang="  ")
+        yield _field_line("", f"+ {new}", hang="  ")
+
+
+def _field_line(name: str, value: str, *, hang: str = "") -> str:
+    start = f"      {shown(name):<{_WIDEST_NAME}}  "
+    first, *rest = value.split("\n")
+    pad = " " * (_WIDEST_NAME + 8) + hang
+    return "\n".join([start + shown(first), *(pad + shown(r) for r in rest)]).rstrip()
+
+
+def value_text(value: Value | None) -> str:
+    """Return a value for a person; None is what is not there."""
+    if value is None:
+        return "(none)"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "(empty)"
+    if len(value) > _LONGEST_VALUE:
+        return f"{value[:40]}… ({len(value):,} characters)"
+    return value or "(empty)"
+
+
+def _access_line(change: AccessChange) -> str:
+    sign = change.action.sign
+    verb = "may be used by" if sign == "+" else "may no longer be used by"
+    text = f"  {sign} {change.app}  {verb}  {change.holder}"
+    return styled(shown(text), fg=_COLOURS[sign])
+
+
+def _drift_lines(change: Change) -> Iterator[str]:
+    if change.action is Action.DELETE:
+        yield f"  ! {shown(str(change.ref))} is gone from the org"
+        return
+    yield f"  ! {shown(str(change.ref))}"
+    for field in change.fields:
+        deployed, now = value_text(field.wanted), value_text(field.actual)
+        yield _field_line(field.path, f"deployed {deployed}\nnow      {now}")
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Return how a run ended, for a person."""
+    org = styled(outcome.plan.wanted.org, bold=True)
+    status = outcome.result.status
+    if status == "Unchanged":
+        return f"{org}  nothing to do: the org matches."
+    if outcome.verified is None:
+        return f"{org}  the org would accept it ({outcome.result.id}); nothing is kept."
+    word = "deployed and verified" if outcome.verified.ok else "deployed, NOT verified"
+    colour = "green" if outcome.verified.ok else "red"
+    deploy_id = outcome.result.id or "by records"
+    lines = [f"{org}  {styled(word, fg=colour)}  {deploy_id}  run {outcome.run_id}"]
+    for change in outcome.repaired:
+        lines.append(f"  access was missing after the deploy and is repaired: {change}")
+    lines += verified_lines(outcome.verified)
+    return "\n".join(lines)
+
+
+def verified_lines(verified: Verified) -> list[str]:
+    """Return what a verify found: differences, and a line for each app's login."""
+    lines: list[str] = []
+    for change in verified.changes:
+        lines += _change_lines(change, None)
+    lines += [_access_line(a) for a in verified.access_changes]
+    lines += [_proof_line(p) for p in verified.proofs]
+    return lines
+
+
+def _proof_line(proof: Proof) -> str:
+    mark = {True: "logged in", False: "REFUSED", None: "not tried"}[proof.ok]
+    flow = f" by {proof.flow}" if proof.flow else ""
+    return shown(f"  {proof.app}: {mark}{flow}: {proof.detail}")
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """Return a plan as data: the shape that `plan --json` promises."""
+    return {
+        "org": plan.wanted.org,
+        "orgId": plan.facts.org_id,
+        "changes": changes_json(plan),
+        "drift": [
+            {
+                "action": str(c.action),
+                "type": c.ref.type,
+                "fullName": c.ref.full_name,
+                "fields": [
+                    {"path": f.path, "recorded": f.wanted, "actual": f.actual}
+                    for f in c.fields
+                ],
+            }
+            for c in plan.drift
+        ],
+        "refusals": [
+            {"code": r.code, "message": r.message, "flag": r.flag}
+            for r in plan.refusals
+        ],
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def changes_json(plan: Plan) -> list[Json]:
+    """Return the changes of a plan, components first, then access."""
+    new = {k.component: k for k in plan.new_keys}
+    found: list[Json] = []
+    for change in plan.changes:
+        row = change_json(change)
+        if change.ref in new:
+            choice = new[change.ref].choice
+            origin = "pinned" if choice.pinned else "derived"
+            row["consumerKey"] = {"origin": origin, "generation": choice.generation}
+        found.append(row)
+    return [*found, *(access_json(a) for a in plan.access_changes)]
+
+
+def change_json(change: Change) -> dict[str, Json]:
+    """Return one changed component as data."""
+    return {
+        "action": str(change.action),
+        "type": change.ref.type,
+        "fullName": change.ref.full_name,
+        "fields": [
+            {"path": f.path, "actual": f.actual, "wanted": f.wanted}
+            for f in change.fields
+        ],
+    }
+
+
+def access_json(change: AccessChange) -> dict[str, Json]:
+    """Return one access gained or lost as data."""
+    return {
+        "action": str(change.action),
+        "type": "ConnectedAppAccess",
+        "app": change.app,
+        "holderType": change.holder.type,
+        "holder": change.holder.full_name,
+    }
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Json]:
+    """Return how a run ended as data: the shape that `deploy --json` promises."""
+    verified = outcome.verified
+    unchanged = outcome.result.status == "Unchanged"
+    return {
+        "org": outcome.plan.wanted.org,
+        "orgId": outcome.plan.facts.org_id,
+        "runId": outcome.run_id,
+        "deployId": outcome.result.id,
+        "status": outcome.result.status,
+        "checkOnly": outcome.result.check_only,
+        "verified": unchanged or (verified is not None and verified.ok),
+        "changes": changes_json(outcome.plan),
+        "repaired": [access_json(a) for a in outcome.repaired],
+        "proofs": proofs_json(verified.proofs if verified else ()),
+        "messages": [message_json(m) for m in outcome.result.messages],
+    }
+
+
+def proofs_json(proofs: Iterable[Proof]) -> list[Json]:
+    """Return each app's token request as data; ok is null where none was made."""
+    return [
+        {"app": p.app, "flow": p.flow, "ok": p.ok, "detail": p.detail} for p in proofs
+    ]
+
+
+def message_json(message: DeployMessage) -> dict[str, Json]:
+    """Return one row of a DeployResult as data."""
+    return {
+        "type": message.component_type,
+        "fullName": message.full_name,
+        "fileName": message.file_name,
+        "success": message.success,
+        "created": message.created,
+        "changed": message.changed,
+        "deleted": message.deleted,
+        "problem": message.problem,
+        "problemType": message.problem_type,
+        "line": message.line,
+        "column": message.column,
+    }

@@ -1,0 +1,37 @@
+"""A saved plan ⇄ Plans. Pure. It holds no secret, and says which version wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from metadeploy.errors import ConfigError
+from metadeploy.plan import Plan
+
+_VERSION = 1
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    metadeploy_plan: int
+    plans: tuple[Plan, ...]
+
+
+def dumps(plans: Iterable[Plan]) -> bytes:
+    """Return the plans as JSON text."""
+    return msgspec.json.format(msgspec.json.encode(_File(_VERSION, tuple(plans))))
+
+
+def loads(data: bytes) -> tuple[Plan, ...]:
+    """Return the plans of a file. Raises ConfigError for what is none of ours."""
+    try:
+        file = msgspec.json.decode(data, type=_File)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ConfigError(
+            f"this is no plan that can be applied: {error}",
+            hint="Make one with `metadeploy plan ORG --out FILE`.",
+        ) from error
+    if file.metadeploy_plan != _VERSION:
+        what = f"the plan is of form {file.metadeploy_plan}, not {_VERSION}"
+        raise ConfigError(what, hint="Plan again with this version of metadeploy.")
+    return file.plans

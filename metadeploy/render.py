@@ -1,0 +1,360 @@
+"""Template texts and one org's values → Components. Pure: no disk, no clock, no chance.
+
+Templates are somebody's code, so they run in Jinja's immutable sandbox with what can
+surprise taken out: no undefined names, no None, no raw text around XML escaping, no
+chance, bounded output. Every piece of a rendered body knows its template line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from html import unescape
+from types import TracebackType
+from typing import Any, NoReturn
+
+from jinja2 import FunctionLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.exceptions import SecurityError, UndefinedError
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from markupsafe import Markup, escape
+
+from metadeploy import schema
+from metadeploy.model import Component, Problem, Ref, Source
+from metadeploy.orgfile import Org
+from metadeploy.yamlfile import Plain
+
+SUFFIX = ".j2"
+_MAX_CHARACTERS = 50_000_000
+_MAX_REPEAT = 1_000_000
+
+# What a template may raise when it runs; anything else is a bug of ours.
+_TEMPLATE_FAULTS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+# Noncharacters mark template lines in the output; no value may hold them.
+_MARK = re.compile("\ufdd0([^\ufdd0\ufdd1]*):([0-9]+)\ufdd1")
+_TAG_START = re.compile(r"<(?=[A-Za-z])|\n")
+# XML 1.0 §2.2: these cannot be written in XML at all, not even escaped.
+_ILLEGAL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufdd0\ufdd1\ufffe\uffff]"
+)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What the templates make of one org's values, ordered by Ref."""
+
+    components: tuple[Component, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a template's first comment says: one component for each item of a list."""
+
+    for_each: str = ""
+    name: str = "item"
+    line: int = 1
+
+
+class Renderer:
+    """The templates of a project, compiled once, for any number of orgs."""
+
+    def __init__(self, templates: Mapping[str, str]) -> None:
+        """templates: path below the project, such as "templates/profiles/X.profile.j2",
+        → text; names that start with "metadeploy/" are the macros that we ship.
+        """
+        self._texts = templates
+        self._env = _environment(templates)
+        self.paths = tuple(
+            sorted(p for p in templates if p.endswith(SUFFIX) and _target(p))
+        )
+
+    def render(self, org: Org) -> Rendered:
+        """Return the components of `org`, and all problems met on the way."""
+        components: list[Component] = []
+        problems: list[Problem] = []
+        for path in self.paths:
+            if not _chosen(path, org):
+                continue
+            for found in self._render_template(path, org):
+                if isinstance(found, Problem):
+                    problems.append(found)
+                else:
+                    components.append(found)
+        components.sort(key=lambda c: c.ref)
+        return Rendered(tuple(components), tuple(problems))
+
+    def _render_template(self, path: str, org: Org) -> Iterator[Component | Problem]:
+        header = _header(path, self._texts[path])
+        if isinstance(header, Problem):
+            yield header
+            return
+        values = {**org.values, "org": _about(org)}
+        if not header.for_each:
+            yield from self._render_item(path, org, values)
+            return
+        items = _lookup(values, header.for_each)
+        if not isinstance(items, list):
+            what = f"for_each: {header.for_each} is not a list for {_org(org)}"
+            yield Problem(path, header.line, what, "MD023")
+            return
+        for item in items:
+            yield from self._render_item(path, org, {**values, header.name: item})
+
+    def _render_item(
+        self, path: str, org: Org, values: Mapping[str, Any]
+    ) -> Iterator[Component | Problem]:
+        try:
+            ref = self._ref(path, values)
+            chunks: list[str] = []
+            size = 0
+            for chunk in self._env.get_template(path).generate(values):
+                size += len(chunk)
+                if size > _MAX_CHARACTERS:
+                    raise ValueError("the output grows past 50 MB")
+                chunks.append(chunk)
+        except TemplateSyntaxError as error:
+            at = error.name or path
+            yield Problem(at, error.lineno, error.message or "bad syntax", "MD020")
+            return
+        except _TEMPLATE_FAULTS as error:
+            at, line = _template_line(error.__traceback__, path)
+            what = f"{_in_words(error)} for {_org(org)}"
+            rule = "MD021" if isinstance(error, UndefinedError) else "MD022"
+            yield Problem(at, line, what, rule)
+            return
+        body, source = _unmark("".join(chunks), path)
+        if body.strip():
+            yield Component(ref, body.encode(), source)
+
+    def _ref(self, path: str, values: Mapping[str, Any]) -> Ref:
+        ref = _target(path)
+        assert ref is not None  # self.paths holds no others
+        if "{" not in ref.full_name:
+            return ref
+        # The file system is no XML: what escaping did to the name is taken back.
+        name = unescape(self._env.from_string(ref.full_name).render(values))
+        if not name.strip() or "/" in name or "\\" in name or len(name) > 255:
+            raise ValueError(f"the file name makes {name!r}, which is no fullName")
+        return Ref(ref.type, name)
+
+
+def _target(path: str) -> Ref | None:
+    """Return the component that a template file makes; None for macro files."""
+    return schema.ref_of(path.removesuffix(SUFFIX))
+
+
+def _chosen(path: str, org: Org) -> bool:
+    patterns = org.file.templates
+    name = path.partition("/")[2].removesuffix(SUFFIX)
+    return not patterns or any(
+        fnmatchcase(name, p) or fnmatchcase(name.rpartition(".")[0], p)
+        for p in patterns
+    )
+
+
+def _about(org: Org) -> dict[str, Plain]:
+    return {
+        "name": org.name,
+        "kind": org.kind,
+        "tags": list(org.file.tags),
+        "org_id": org.org_id,
+        "api_version": org.api_version,
+    }
+
+
+def _org(org: Org) -> str:
+    return f"org {org.name} ({org.path})"
+
+
+def _lookup(values: Mapping[str, Any], dotted: str) -> object:
+    found: object = values
+    for name in dotted.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+_HEADER = re.compile(r"\A\s*\{#-?\s*metadeploy\b:?(.*?)-?#\}", re.DOTALL)
+
+
+def _header(path: str, text: str) -> _Header | Problem:
+    match = _HEADER.match(text)
+    if match is None:
+        return _Header()
+    said: dict[str, str] = {}
+    line = text.count("\n", 0, match.start(1)) + 1
+    for offset, row in enumerate(match[1].split("\n")):
+        key, colon, value = (part.strip() for part in row.partition(":"))
+        if not key and not colon:
+            continue
+        if key not in ("for_each", "as") or not value:
+            what = f"the header cannot say {row.strip()!r}: for_each: LIST, as: NAME"
+            return Problem(path, line + offset, what, "MD023")
+        said[key] = value
+        if key == "for_each":
+            said["line"] = str(line + offset)
+    name = said.get("as", "item")
+    if not name.isidentifier() or "for_each" not in said:
+        what = f"the header names {name!r} without a for_each: LIST, or is no name"
+        return Problem(path, line, what, "MD023")
+    return _Header(said["for_each"], name, int(said["line"]))
+
+
+def _template_line(trace: TracebackType | None, path: str) -> tuple[str, int]:
+    """Return the innermost template line of a traceback that Jinja rewrote."""
+    found = (path, 1)
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name.startswith(("templates/", "metadeploy/")) and name.endswith(SUFFIX):
+            found = (name, trace.tb_lineno)
+        trace = trace.tb_next
+    return found
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, UndefinedError | TemplateError):
+        return error.message or type(error).__name__
+    if isinstance(error, RecursionError):
+        return "templates include one another without end"
+    return str(error) or type(error).__name__
+
+
+def _unmark(text: str, path: str) -> tuple[str, Source]:
+    """Take the marks out of rendered text; each line gets its first mark's place."""
+    places: list[tuple[str, int]] = []
+    lines: list[str] = []
+    last = (path, 1)
+    for line in text.split("\n"):
+        marks = _MARK.findall(line)
+        if marks:
+            line = _MARK.sub("", line)
+            last = (marks[0][0], int(marks[0][1]))
+        places.append(last)
+        lines.append(line)
+    return "\n".join(lines), Source(path, tuple(places))
+
+
+class _MarkLines(Extension):
+    """Put a mark before each start tag of the template text itself.
+
+    Only before tags: text that a template compares or measures stays as it is.
+    """
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        for token in stream:
+            if token.type == "data" and "<" in token.value:
+                yield Token(
+                    token.lineno, "data", self._mark(token, stream.filename or "")
+                )
+            else:
+                yield token
+
+    @staticmethod
+    def _mark(token: Token, name: str) -> str:
+        line = token.lineno
+        out: list[str] = []
+        end = 0
+        for match in _TAG_START.finditer(token.value):
+            out.append(token.value[end : match.start()])
+            end = match.start()
+            if match[0] == "\n":
+                line += 1
+            else:
+                out.append(f"\ufdd0{name}:{line}\ufdd1")
+        return "".join(out) + token.value[end:]
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, without the operators that make much out of little."""
+
+    intercepted_binops = frozenset(["*", "**", "%"])
+
+    def call_binop(
+        self, context: Context, operator: str, left: Any, right: Any
+    ) -> object:
+        if operator == "*":
+            sized = next((x for x in (left, right) if hasattr(x, "__len__")), None)
+            times = right if sized is left else left
+            if sized is not None and isinstance(times, int):
+                if len(sized) * times > _MAX_REPEAT:
+                    raise SecurityError("a text or list repeated past all measure")
+            elif isinstance(left, int) and isinstance(right, int):
+                _refuse_huge(left.bit_length() + right.bit_length())
+        elif operator == "**" and isinstance(left, int) and isinstance(right, int):
+            _refuse_huge(left.bit_length() * abs(right))
+        elif operator == "%" and isinstance(left, str):
+            raise SecurityError("'text' % value is not allowed; use ~ to join texts")
+        return super().call_binop(context, operator, left, right)
+
+
+def _refuse_huge(bits: int) -> None:
+    if bits > 4096:
+        raise SecurityError("a number too large to be meant")
+
+
+def _finalize(value: object) -> object:
+    """Turn what a template prints into XML text; refuse what has no one meaning."""
+    if value is None:
+        raise ValueError("None is printed where a text is wanted")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | StrictUndefined):
+        return value
+    if not isinstance(value, str):
+        kind = "a mapping" if isinstance(value, dict) else "a list"
+        raise ValueError(f"{kind} is printed where a text is wanted")
+    if isinstance(value, Markup):
+        return value  # a macro's output: checked when it was made
+    if illegal := _ILLEGAL.search(value):
+        code = ord(illegal[0])
+        raise ValueError(f"a value holds the control character U+{code:04X}")
+    if "\r" in value:  # XML would read it back as \n (XML 1.0 §2.11)
+        return escape(value).replace("\r", Markup("&#13;"))
+    return value
+
+
+# `safe` and `xmlattr` go around the escaping, `random` around determinism, `pprint`
+# and `tojson` print Python or JavaScript where XML is wanted.
+_NO_FILTERS = ("safe", "random", "pprint", "xmlattr", "urlize", "tojson")
+
+
+def _environment(templates: Mapping[str, str]) -> _Sandbox:
+    def load(name: str) -> tuple[str, str, Any] | None:
+        text = templates.get(name, templates.get(f"templates/{name}"))
+        found = name if name in templates else f"templates/{name}"
+        return None if text is None else (text, found, None)
+
+    env = _Sandbox(
+        loader=FunctionLoader(load),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=_finalize,
+        extensions=[_MarkLines],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        cache_size=-1,
+        auto_reload=False,
+    )
+    env.globals = {"range": safe_range, "fail": _fail}
+    for name in _NO_FILTERS:
+        env.filters.pop(name)
+    return env
+
+
+def _fail(message: str) -> NoReturn:
+    """Let a template or macro refuse its values in its own words."""
+    raise ValueError(str(message))
