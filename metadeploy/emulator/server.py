@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
 import re
 import secrets
@@ -70,13 +69,17 @@ def _routed(world: World, request: Request) -> Answer:
     """
     path = request.path
     if path.startswith("/services/Soap/"):
-        handle = importlib.import_module("metadeploy.emulator.soap").handle
-        answer: Answer = handle(world, path, request.body, request.base_url)
-        return answer
+        from metadeploy.emulator import soap
+
+        return soap.handle(world, path, request.body, request.base_url)
     if path == "/services/data" or path.startswith("/services/data/"):
         from metadeploy.emulator import rest
 
         return rest.handle(world, request)
+    if path.startswith(("/services/oauth2/", "/id/", "/.well-known/")):
+        from metadeploy.emulator import oauth
+
+        return oauth.handle(world, request)
     return Answer(404, "text/plain;charset=UTF-8", b"There is nothing here.")
 
 
