@@ -264,8 +264,9 @@ class Orgs:
 
     def _connection(self, org: Org) -> Connection:
         if org.emulated:
-            found = self.emulated().login(org)
-            return Connection(found.url, found.token)
+            emulated = self.emulated()
+            with self._lock:
+                return Connection(emulated.url(), emulated.login(org).token)
         session = self._log_in(org)
         if org.org_id is not None and session.org_id != org.org_id:
             raise ConfigError(

@@ -27,7 +27,6 @@ from metadeploy.orgfile import Org
 class EmulatedLogin:
     """A token of an emulated org, for any client."""
 
-    url: str
     token: Secret
     org_id: str
     username: str
@@ -76,13 +75,14 @@ class EmulatedOrgs:
     def url(self) -> str:
         """Return where the orgs are served, starting a server if there is none."""
         if self._server is None:
-            running = self._running()
+            running = self.running_url()
             if running is not None:
                 return running
             self._server = serve(self.world)
         return self._server.url
 
-    def _running(self) -> str | None:
+    def running_url(self) -> str | None:
+        """Return where another process serves the orgs, None where none does."""
         try:
             text = (self._folder / "server.json").read_text("utf-8")
             url = str(json.loads(text)["url"])
@@ -93,6 +93,11 @@ class EmulatedOrgs:
         except (OSError, ValueError, KeyError):
             return None
 
+    def who(self, org: Org) -> tuple[str, str]:
+        """Return an org's Id and its administrator's username."""
+        state = self.world.org(org.name)
+        return state.id, _user(state, None)[1]
+
     def login(self, org: Org, username: str | None = None) -> EmulatedLogin:
         """Return a token of an org, for its administrator if nobody is named.
 
@@ -102,7 +107,7 @@ class EmulatedOrgs:
         state = self.world.org(org.name)
         user_id, found = _user(state, username)
         token = Secret(state.issue_token(user_id))
-        return EmulatedLogin(self.url(), token, state.id, found)
+        return EmulatedLogin(token, state.id, found)
 
 
 def _user(state: OrgState, username: str | None) -> tuple[str, str]:

@@ -11,8 +11,10 @@ from metadeploy.model import DeployMessage
 from metadeploy.plan import NewKey, Plan
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
-_WIDEST_NAME = 36
+_WIDEST_NAME = 40
 _LONGEST_VALUE = 200
+_COLUMNS = 80
+_KEY = "consumer key"
 
 
 def plan_text(plan: Plan) -> str:
@@ -69,10 +71,12 @@ def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
     sign = change.action.sign
     colour = _COLOURS[sign]
     yield styled(f"  {sign} {shown(str(change.ref))}", fg=colour, bold=True)
+    widest = max((len(f.path) for f in change.fields), default=0)
+    width = min(max(widest, len(_KEY)), _WIDEST_NAME)
     if new is not None:
-        yield _field_line("consumer key", key_text(new))
+        yield _field_line(_KEY, key_text(new), width)
     for field in change.fields:
-        yield from _field_lines(change.action, field)
+        yield from _field_lines(change.action, field, width)
 
 
 def key_text(new: NewKey) -> str:
@@ -82,23 +86,29 @@ def key_text(new: NewKey) -> str:
     return f"derived for this org, generation {new.choice.generation}"
 
 
-def _field_lines(action: Action, field: FieldChange) -> Iterator[str]:
+def _field_lines(action: Action, field: FieldChange, width: int) -> Iterator[str]:
     if action is Action.CREATE:
-        yield _field_line(field.path, value_text(field.wanted))
+        yield _field_line(field.path, value_text(field.wanted), width)
         return
     old, new = value_text(field.actual), value_text(field.wanted)
-    if len(old) + len(new) < 34 and "\n" not in old + new:
-        yield _field_line(field.path, f"{old} → {new}")
+    if len(old) + len(new) + width < _COLUMNS - 12 and "\n" not in old + new:
+        yield _field_line(field.path, f"{old} → {new}", width)
     else:
-        yield _field_line(field.path, f"- {old}", hang="  ")
-        yield _field_line("", f"+ {new}", hang="  ")
+        yield _field_line(field.path, f"- {old}", width, hang="  ")
+        yield _field_line("", f"+ {new}", width, hang="  ")
 
 
-def _field_line(name: str, value: str, *, hang: str = "") -> str:
-    start = f"      {shown(name):<{_WIDEST_NAME}}  "
-    first, *rest = value.split("\n")
-    pad = " " * (_WIDEST_NAME + 8) + hang
-    return "\n".join([start + shown(first), *(pad + shown(r) for r in rest)]).rstrip()
+def _field_line(name: str, value: str, width: int, *, hang: str = "") -> str:
+    """Write a name and a value; what does not fit beside goes below, indented."""
+    name = shown(name)
+    lines = [shown(line) for line in value.split("\n")]
+    beside = max(map(len, lines)) + width + 8 <= _COLUMNS
+    if beside and len(name) <= width:
+        pad = " " * (width + 8) + hang
+        first = f"      {name:<{width}}  {lines[0]}"
+        return "\n".join([first, *(pad + line for line in lines[1:])]).rstrip()
+    below = [f"          {line}" for line in lines]
+    return "\n".join([f"      {name}", *below] if name else below)
 
 
 def value_text(value: Value | None) -> str:
@@ -124,9 +134,10 @@ def _drift_lines(change: Change) -> Iterator[str]:
         yield f"  ! {shown(str(change.ref))} is gone from the org"
         return
     yield f"  ! {shown(str(change.ref))}"
+    width = min(max(len(f.path) for f in change.fields), _WIDEST_NAME)
     for field in change.fields:
         deployed, now = value_text(field.wanted), value_text(field.actual)
-        yield _field_line(field.path, f"deployed {deployed}\nnow      {now}")
+        yield _field_line(field.path, f"deployed {deployed}\nnow      {now}", width)
 
 
 def outcome_text(outcome: Outcome) -> str:

@@ -1,0 +1,148 @@
+"""emulator: serve the emulated orgs, make one new, get a token of one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from metadeploy.cli import options
+from metadeploy.cli.output import Document, document, write_json
+from metadeploy.emulated import EmulatedOrgs
+from metadeploy.emulator.server import RunningServer
+from metadeploy.errors import ConfigError
+from metadeploy.orgfile import Org
+from metadeploy.project import Project
+
+
+@click.group()
+def emulator() -> None:
+    """Serve, reset or enter emulated orgs.
+
+    An org file with `kind: emulated` describes an org that lives in .metadeploy/, on
+    loopback only. Other Salesforce clients can use it like any org.
+    """
+
+
+@emulator.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="[default: free]"
+)
+@click.option(
+    "--tls-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="For https. [default: free]",
+)
+def serve(port: int, tls_port: int) -> int:
+    """Serve all emulated orgs until interrupted.
+
+    When ready, one line of JSON on stdout says where they are. https has a
+    certificate of its own making; `caPath` names the CA to trust.
+    """
+    with _emulated() as (emulated, project):
+        orgs = _emulated_orgs(project)
+        emulated.prepare(orgs)
+        try:
+            server = emulated.serve(port=port, tls_port=tls_port)
+        except OSError as error:
+            what = f"cannot serve at port {port}: {error.strerror or error}"
+            raise ConfigError(what, hint="Take another --port.") from error
+        sys.stdout.write(json.dumps(_where(server, emulated, orgs)) + "\n")
+        sys.stdout.flush()
+        _until_told_to_stop()
+    return 0
+
+
+def _where(server: RunningServer, emulated: EmulatedOrgs, orgs: list[Org]) -> Document:
+    rows = [(org, *emulated.who(org)) for org in orgs]
+    return {
+        "url": server.url,
+        "httpsUrl": server.https_url,
+        "caPath": str(server.ca_path) if server.ca_path else None,
+        "orgs": [
+            {"org": org.name, "orgId": org_id, "username": username}
+            for org, org_id, username in rows
+        ],
+    }
+
+
+def _until_told_to_stop() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+@emulator.command()
+@options.orgs(required=True)
+@options.as_json
+def reset(orgs: tuple[str, ...], as_json: bool) -> int:
+    """Make emulated orgs new: no apps, the users they started with, the same Id."""
+    rows: list[Document] = []
+    with _emulated() as (emulated, project):
+        for name in project.select(orgs):
+            org = _an_emulated_org(project, name)
+            emulated.prepare([org])
+            emulated.world.reset_org(name)
+            org_id, username = emulated.who(org)
+            rows.append({"org": name, "orgId": org_id, "username": username})
+    if as_json:
+        write_json(document("emulator reset", {"orgs": rows}))
+    else:
+        for row in rows:
+            click.echo(f"{row['org']}  is new: {row['orgId']}")
+    return 0
+
+
+@emulator.command()
+@click.argument("org")
+@click.option("--username", help="Whose token. [default: the org's administrator]")
+def token(org: str, username: str | None) -> int:
+    """Print an access token of an emulated org, for any other client, as JSON.
+
+    Its instanceUrl answers while `metadeploy emulator serve` runs.
+    """
+    with _emulated() as (emulated, project):
+        (name,) = project.select([org])
+        found = emulated.login(_an_emulated_org(project, name), username)
+        served = emulated.running_url()
+    if served is None:
+        click.echo("No server runs: start `metadeploy emulator serve` first.", err=True)
+    body = {
+        "accessToken": found.token.reveal(),
+        "instanceUrl": served,
+        "orgId": found.org_id,
+        "username": found.username,
+    }
+    sys.stdout.write(json.dumps(body) + "\n")
+    return 0 if served else 1
+
+
+@contextmanager
+def _emulated() -> Iterator[tuple[EmulatedOrgs, Project]]:
+    workspace = options.find_workspace()
+    with EmulatedOrgs(workspace.make_state()) as emulated:
+        yield emulated, workspace.project()
+
+
+def _emulated_orgs(project: Project) -> list[Org]:
+    found = [o for n in project.org_paths if (o := project.org(n)).emulated]
+    if not found:
+        raise ConfigError(
+            "no org file here says `kind: emulated`",
+            hint="Make one: echo 'kind: emulated' > orgs/dev.yaml",
+        )
+    return found
+
+
+def _an_emulated_org(project: Project, name: str) -> Org:
+    org = project.org(name)
+    if not org.emulated:
+        raise ConfigError(f"org {name} is a {org.kind} org, not an emulated one")
+    return org
