@@ -63,6 +63,33 @@ def delete_component(writer: Writer, ref: Ref) -> str | None:
     return component.id
 
 
+def rename_component(writer: Writer, ref: Ref, new_name: str) -> None:
+    """Give a component another fullName. Raises BadFile."""
+    org = writer.org
+    component = org.component(ref)
+    if component is None:
+        raise BadFile(f"In field: fullName - no {ref.type} named {ref.full_name} found")
+    rename = _RENAME.get(ref.type)
+    if rename is None and schema.fields(schema.root_name(ref)) is not None:
+        raise BadFile(f"renameMetadata of {ref.type} is not emulated")
+    if org.component(Ref(ref.type, new_name)):
+        raise BadFile(
+            "duplicate value found: <unknown> duplicates value on record with id:"
+            " <unknown>"
+        )
+    org.remove(ref)
+    moved = Ref(ref.type, new_name)
+    org.put(
+        moved,
+        component.body,
+        user_id=writer.user_id,
+        extra=component.extra,
+        component_id=component.id,
+    )
+    if rename:
+        rename(writer, component, new_name)
+
+
 def files_of(org: OrgState, component: StoredComponent) -> dict[str, bytes]:
     """Return a component's files by their path inside a package, as retrieve does."""
     reader = _READ.get(component.ref.type)
@@ -111,6 +138,10 @@ _DELETE: Mapping[str, _Delete] = {
     "ConnectedApp": connectedapps.delete_connected_app,
     "Profile": holders.delete_profile,
     "PermissionSet": holders.delete_permission_set,
+}
+_RENAME: Mapping[str, Callable[[Writer, StoredComponent, str], None]] = {
+    "PermissionSet": holders.rename_permission_set,
+    "Profile": holders.rename_profile,
 }
 _READ: Mapping[str, Callable[[OrgState, StoredComponent], Tree]] = {
     "ConnectedApp": connectedapps.readable,

@@ -209,6 +209,14 @@ def client_fault(message: str) -> Answer:
     return _fault("soapenv:Client", escape(message), "", METADATA)
 
 
+def no_operation(call: Call) -> Answer:
+    """Return the fault for an operation that the endpoint does not have (recalled)."""
+    tag = etree.QName(call.operation)
+    return client_fault(
+        f"No operation available for request {{{tag.namespace or ''}}}{tag.localname}"
+    )
+
+
 def _fault(code: str, text: str, detail: str, fault_ns: str) -> Answer:
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>'

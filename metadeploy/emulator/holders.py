@@ -145,6 +145,33 @@ def delete_profile(writer: Writer, component: StoredComponent) -> None:
     org.remove(component.ref)
 
 
+def rename_permission_set(
+    writer: Writer, component: StoredComponent, new_name: str
+) -> None:
+    """Keep the record of a renamed permission set in step. Raises BadFile."""
+    if not records.is_api_name(new_name):
+        raise BadFile(records.API_NAME_RULE)
+    tree = stored_tree(component)
+    records.save_permission_set(
+        writer.org, component.id, new_name, tree, by=writer.user_id
+    )
+
+
+def rename_profile(writer: Writer, component: StoredComponent, new_name: str) -> None:
+    """Keep the record of a renamed profile in step. Raises BadFile."""
+    tree = stored_tree(component)
+    if text(tree, "custom") == "false":
+        raise BadFile("You cannot rename a standard profile.")
+    records.save_profile(
+        writer.org,
+        component.id,
+        name=unquote(new_name),
+        license_id=records.license_id(writer.org, text(tree, "userLicense")),
+        permissions=profiles.granted(tree),
+        by=writer.user_id,
+    )
+
+
 def _refuse(writer: Writer, tree: Tree, struct: str) -> None:
     complaint = (
         profiles.repeated(tree, struct)

@@ -16,6 +16,7 @@ from metadeploy.emulator import ids, records
 from metadeploy.emulator.deploying import Outcome, Row, Rules, run
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.package import Intake, read_intake
+from metadeploy.emulator.rights import require_metadata_rights
 from metadeploy.emulator.state import OrgState, Plain, Session
 from metadeploy.emulator.zips import BadZip
 from metadeploy.model import id18
@@ -134,26 +135,6 @@ def submit_deploy(
             if first == job.id:
                 _finish(org, _started(org, job), intake, zip_bytes)
     return job.id
-
-
-def require_metadata_rights(session: Session) -> None:
-    """Raise Fault unless the session's user and scopes allow metadata calls (§8)."""
-    if not {"api", "full", "web"} & set(session.scopes):
-        raise Fault(
-            "INVALID_SESSION_ID", "This session is not valid for use with the API"
-        )
-    given = records.permissions_of(session.org, session.user_id)
-    if "ApiEnabled" not in given:
-        raise Fault(
-            "API_DISABLED_FOR_ORG",
-            "API is not enabled for this Organization or Partner",
-        )
-    if not given & {"ModifyMetadata", "ModifyAllData"}:
-        raise Fault(
-            "INSUFFICIENT_ACCESS",
-            "insufficient access rights on cross-reference id: use of the Metadata API"
-            " requires a user with the ModifyAllData or ModifyMetadata permissions",
-        )
 
 
 def _check_options(org: OrgState, options: DeployOptions) -> None:

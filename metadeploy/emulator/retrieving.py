@@ -11,7 +11,8 @@ from metadeploy import schema
 from metadeploy.emulator import ids, records
 from metadeploy.emulator.components import files_of
 from metadeploy.emulator.faults import Fault
-from metadeploy.emulator.jobs import require_metadata_rights, user_name
+from metadeploy.emulator.jobs import user_name
+from metadeploy.emulator.rights import require_metadata_rights
 from metadeploy.emulator.sections import filtered_profile
 from metadeploy.emulator.state import OrgState, Session, StoredComponent
 from metadeploy.emulator.tree import Tree, parse, tree_of, write_file

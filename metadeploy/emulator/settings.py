@@ -39,7 +39,8 @@ class OrgSettings:
     kind: one of KINDS. edition: Organization.OrganizationType, "" = that of the kind.
     connected_app_creation: "allowed" or "blocked" (the rule since Spring '26).
     api_access_control: only admin-approved apps may use the API.
-    soap_login: SOAP login() up to version 64 works.
+    soap_login: SOAP login() works, up to the API version soap_login_newest: the
+    platform has none from 65 on (documented).
     deploy_polls: status calls until a deploy is done; 0 = done before `deploy` answers.
     retrieve_polls: the same for retrieve.
     access_token_minutes: lifetime of an access token where the app sets none.
@@ -55,6 +56,7 @@ class OrgSettings:
     connected_app_creation: str = "allowed"
     api_access_control: bool = False
     soap_login: bool = True
+    soap_login_newest: int = 64
     deploy_polls: int = 0
     retrieve_polls: int = 0
     access_token_minutes: int = 120

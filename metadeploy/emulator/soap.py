@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from metadeploy.emulator import jobs, retrieving
+from metadeploy.emulator import crud, jobs, partner, retrieving
 from metadeploy.emulator.describing import describe_metadata, describe_value_type
 from metadeploy.emulator.envelope import (
     METADATA,
@@ -25,6 +25,7 @@ from metadeploy.emulator.envelope import (
     client_fault,
     fault_answer,
     flag,
+    no_operation,
     read_call,
 )
 from metadeploy.emulator.faults import Fault
@@ -33,16 +34,12 @@ from metadeploy.emulator.judge import BadFile
 from metadeploy.emulator.package import manifest_of
 from metadeploy.emulator.results import deploy_result
 from metadeploy.emulator.retrieving import FileProperties, RetrieveJob, RetrieveRequest
+from metadeploy.emulator.rights import require_metadata_rights, session_of
 from metadeploy.emulator.state import Session, World
 from metadeploy.emulator.versions import parse_version
 from metadeploy.emulator.wire import Answer
 
 _PATH = re.compile(r"/services/Soap/(?P<api>[a-zA-Z])/(?P<version>[^/?]+)(?:/.*)?$")
-SESSION_MISSING = (
-    "Invalid Session ID found in SessionHeader: Illegal Session. Session not found,"
-    " missing session hash: EMU This error usually occurs after a session expires or"
-    " a user logs out."
-)
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ def handle(world: World, path: str, body: bytes, base_url: str) -> Answer:
                 "UNKNOWN_EXCEPTION", f"{path} is not emulated: only Soap/m and Soap/u"
             )
         )
-    partner = match["api"] == "u"
-    namespace = PARTNER if partner else METADATA
+    is_partner = match["api"] == "u"
+    namespace = PARTNER if is_partner else METADATA
     version = parse_version(match["version"])
     if version is None:
         return fault_answer(
@@ -82,33 +79,20 @@ def handle(world: World, path: str, body: bytes, base_url: str) -> Answer:
         call = read_call(body)
     except NotSoap as bad:
         return client_fault(bad.message)
-    if partner:
-        return client_fault("not yet")
-    return _metadata(world, call, version, base_url)
+    serve = partner.serve if is_partner else _metadata
+    return serve(world, call, version, base_url)
 
 
 def _metadata(world: World, call: Call, version: float, base_url: str) -> Answer:
     operation = _OPERATIONS.get(call.name)
     if operation is None:
-        tag = etree.QName(call.operation)
-        return client_fault(
-            f"No operation available for request {{{tag.namespace or ''}}}"
-            f"{tag.localname}"
-        )
+        return no_operation(call)
     try:
-        session = session_of(world, call)
+        session = session_of(world, call.session_id)
         asked = Asked(world, session, version, call.operation, call.headers, base_url)
         return answer(call.name, operation(asked))
     except Fault as fault:
         return fault_answer(fault)
-
-
-def session_of(world: World, call: Call) -> Session:
-    """Return the session of a call. Raises Fault INVALID_SESSION_ID."""
-    session = world.org_of_token(call.session_id) if call.session_id else None
-    if session is None:
-        raise Fault("INVALID_SESSION_ID", SESSION_MISSING)
-    return session
 
 
 # -- deploy
@@ -309,7 +293,7 @@ def _list_metadata(asked: Asked) -> Content:
 
 
 def _describe_metadata(asked: Asked) -> Content:
-    jobs.require_metadata_rights(asked.session)
+    require_metadata_rights(asked.session)
     return describe_metadata(asked.session.org, _as_of_version(asked))
 
 
@@ -322,8 +306,81 @@ def _as_of_version(asked: Asked) -> float:
 
 
 def _describe_value_type(asked: Asked) -> Content:
-    jobs.require_metadata_rights(asked.session)
+    require_metadata_rights(asked.session)
     return describe_value_type(child_text(asked.element, "type"), asked.version)
+
+
+# -- one by one
+
+
+def _read_metadata(asked: Asked) -> Content:
+    names = [(n.text or "").strip() for n in children(asked.element, "fullNames")]
+    kind = child_text(asked.element, "type")
+    return {"records": crud.read_metadata(asked.session, kind, names)}
+
+
+def _writing(
+    call: Callable[..., list[crud.Saved]], *, upsert: bool = False
+) -> Callable[[Asked], Content]:
+    def operation(asked: Asked) -> Content:
+        saved = call(
+            asked.session,
+            children(asked.element, "metadata"),
+            version=asked.version,
+            all_or_none=_all_or_none(asked),
+        )
+        return [save_result(one, upsert=upsert) for one in saved]
+
+    return operation
+
+
+def _all_or_none(asked: Asked) -> bool:
+    header = asked.headers.get("AllOrNoneHeader")
+    return header is not None and flag(header, "allOrNone", False)
+
+
+def save_result(saved: crud.Saved, *, upsert: bool = False) -> dict[str, Content]:
+    """Return a SaveResult, UpsertResult or DeleteResult as SOAP writes it."""
+    error: Content = {"message": saved.message, "statusCode": saved.code}
+    return {
+        "created": saved.created if upsert else None,
+        "errors": None if saved.success else error,
+        "fullName": saved.full_name,
+        "success": saved.success,
+    }
+
+
+def _delete_metadata(asked: Asked) -> Content:
+    names = [(n.text or "").strip() for n in children(asked.element, "fullNames")]
+    saved = crud.delete_metadata(
+        asked.session,
+        child_text(asked.element, "type"),
+        names,
+        version=asked.version,
+        all_or_none=_all_or_none(asked),
+    )
+    return [save_result(one) for one in saved]
+
+
+def _rename_metadata(asked: Asked) -> Content:
+    element = asked.element
+    saved = crud.rename_metadata(
+        asked.session,
+        child_text(element, "type"),
+        child_text(element, "oldFullName"),
+        child_text(element, "newFullName"),
+    )
+    return save_result(saved)
+
+
+def _retired(asked: Asked) -> Content:
+    """Refuse the asynchronous calls of API 30 and earlier (documented)."""
+    name = etree.QName(asked.element).localname
+    raise Fault(
+        "INVALID_OPERATION",
+        f"{name}() is available in API version 30.0 and earlier only: use"
+        f" {name}Metadata()",
+    )
 
 
 _OPERATIONS: Mapping[str, Callable[[Asked], Content]] = {
@@ -337,4 +394,13 @@ _OPERATIONS: Mapping[str, Callable[[Asked], Content]] = {
     "listMetadata": _list_metadata,
     "describeMetadata": _describe_metadata,
     "describeValueType": _describe_value_type,
+    "readMetadata": _read_metadata,
+    "createMetadata": _writing(crud.create_metadata),
+    "updateMetadata": _writing(crud.update_metadata),
+    "upsertMetadata": _writing(crud.upsert_metadata, upsert=True),
+    "deleteMetadata": _delete_metadata,
+    "renameMetadata": _rename_metadata,
+    "create": _retired,
+    "update": _retired,
+    "delete": _retired,
 }
