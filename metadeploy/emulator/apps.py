@@ -1,6 +1,7 @@
 """An app as OAuth sees it, whichever metadata it is made of, and who may use it.
 
-ConnectedApp: §1.3 and §1.5 of its fields (documented: Metadata API guide).
+ConnectedApp: §1.3 and §1.5 of its fields; External Client App: its satellites, §4.1
+(documented: Metadata API guide).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from metadeploy import schema
-from metadeploy.emulator import records
+from metadeploy.emulator import externalapps, records
 from metadeploy.emulator.state import OrgState, Record, StoredComponent
 from metadeploy.emulator.tree import Tree, parse, subtree, text, texts, tree_of
 from metadeploy.model import Ref
@@ -94,12 +95,15 @@ def oauth_app(org: OrgState, ref: Ref) -> OauthApp | None:
         return None
     if ref.type == "ConnectedApp":
         return _connected_app(org, component)
+    if ref.type == externalapps.HEADER:
+        return _external_app(org, component)
     return None
 
 
 def oauth_apps(org: OrgState) -> list[OauthApp]:
     """Return all apps of an org that OAuth can use, by name."""
-    found = [oauth_app(org, c.ref) for c in org.components("ConnectedApp")]
+    components = org.components("ConnectedApp") + org.components(externalapps.HEADER)
+    found = [oauth_app(org, c.ref) for c in components]
     return [app for app in found if app is not None]
 
 
@@ -155,6 +159,80 @@ def _connected_app(org: OrgState, component: StoredComponent) -> OauthApp | None
         session_minutes=int(minutes) if minutes.isdigit() else None,
         id_token_minutes=int(text(config, "idTokenConfig", "idTokenValidity") or 2),
     )
+
+
+_POLICY_UNITS = {"Hours": 3600.0, "Days": DAY, "Months": 30 * DAY}
+
+
+def _external_app(org: OrgState, component: StoredComponent) -> OauthApp | None:
+    """Return an External Client App with OAuth settings; its policy decides (§4.1)."""
+    name = component.ref.full_name
+    credentials = externalapps.satellite(org, externalapps.GLOBAL, name)
+    settings = externalapps.satellite(org, externalapps.SETTINGS, name)
+    if credentials is None or settings is None:
+        return None
+    policy_file = externalapps.satellite(org, externalapps.OAUTH_POLICY, name)
+    switches_file = externalapps.satellite(org, externalapps.POLICY, name)
+    config, scopes = _tree(credentials), _tree(settings)
+    policy: Tree = _tree(policy_file) if policy_file else {}
+    switches: Tree = _tree(switches_file) if switches_file else {}
+    minutes = text(policy, "sessionTimeoutInMinutes")
+
+    def on(tree: Tree, name: str, *, default: bool = False) -> bool:
+        return (text(tree, name) or str(default).lower()) == "true"
+
+    return OauthApp(
+        component.ref,
+        component.id,
+        text(_tree(component), "label") or name,
+        str(credentials.extra.get("key", "")),
+        str(credentials.extra.get("secret", "")),
+        callback_urls=tuple(text(config, "callbackUrl").split()),
+        scopes=oauth_scopes(
+            _EXTERNAL_SCOPES.get(scope, scope)
+            for scope in externalapps.split(text(scopes, "commaSeparatedOauthScopes"))
+        ),
+        admin_approved=(
+            text(policy, "permittedUsersPolicyType") == externalapps.ADMIN_APPROVED
+        ),
+        blocked=not on(switches, "isEnabled", default=True),
+        certificate=str(credentials.extra.get("certificate") or ""),
+        client_credentials_enabled=on(config, "isClientCredentialsFlowEnabled")
+        and on(policy, "isClientCredentialsFlowEnabled"),
+        client_credential_user=text(policy, "clientCredentialsFlowUser"),
+        pkce_required=on(config, "isPkceRequired", default=True),
+        secret_optional=on(config, "isConsumerSecretOptional"),
+        secret_required_for_refresh=on(
+            config, "isSecretRequiredForRefreshToken", default=True
+        ),
+        refresh_rotation=on(config, "isRefreshTokenRotationEnabled"),
+        introspect_all=on(config, "isIntrospectAllTokens"),
+        device_flow_enabled=on(config, "isDeviceFlowEnabled"),
+        named_user_jwt=on(config, "isNamedUserJwtEnabled"),
+        refresh_policy=_external_refresh(policy),
+        ip_relaxation=(text(policy, "ipRelaxationPolicyType") or "Enforce").upper(),
+        ip_ranges=tuple(
+            (text(item, "startIpAddress"), text(item, "endIpAddress"))
+            for item in scopes.get("trustedIpRanges", [])
+            if not isinstance(item, str)
+        ),
+        session_minutes=int(minutes) if minutes.isdigit() else None,
+        id_token_minutes=int(
+            text(config, "idTokenConfig", "idTokenValidityInMinutes") or 2
+        ),
+    )
+
+
+_EXTERNAL_SCOPES = {"SFApiPlatform": "SFAP"}
+
+
+def _external_refresh(policy: Tree) -> RefreshPolicy:
+    kind = text(policy, "refreshTokenPolicyType")
+    if kind.startswith("Specific"):
+        unit = _POLICY_UNITS.get(text(policy, "refreshTokenValidityUnit"), DAY)
+        seconds = int(text(policy, "refreshTokenValidityPeriod") or 1) * unit
+        return RefreshPolicy(seconds, inactivity=kind == "SpecificInactivity")
+    return RefreshPolicy(0.0 if kind == "Zero" else None)
 
 
 def oauth_scopes(names: Iterable[str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 
 from metadeploy import schema
-from metadeploy.emulator import connectedapps, holders
+from metadeploy.emulator import connectedapps, externalapps, holders
 from metadeploy.emulator.judge import BadFile
 from metadeploy.emulator.package import SourceFile
 from metadeploy.emulator.state import OrgState, StoredComponent
@@ -129,12 +129,14 @@ def _write_settings(writer: Writer, ref: Ref, tree: Tree) -> Written:
 
 
 _WRITE: Mapping[str, _Write] = {
+    **externalapps.WRITE,
     "ConnectedApp": connectedapps.write_connected_app,
     "Profile": holders.write_profile,
     "PermissionSet": holders.write_permission_set,
     "Settings": _write_settings,
 }
 _DELETE: Mapping[str, _Delete] = {
+    **externalapps.DELETE,
     "ConnectedApp": connectedapps.delete_connected_app,
     "Profile": holders.delete_profile,
     "PermissionSet": holders.delete_permission_set,
@@ -145,4 +147,5 @@ _RENAME: Mapping[str, Callable[[Writer, StoredComponent, str], None]] = {
 }
 _READ: Mapping[str, Callable[[OrgState, StoredComponent], Tree]] = {
     "ConnectedApp": connectedapps.readable,
+    externalapps.OAUTH_POLICY: externalapps.readable_oauth_policy,
 }

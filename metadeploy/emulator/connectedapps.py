@@ -29,7 +29,7 @@ BLOCKED = (
 KEY_TAKEN = "The consumer key is already taken"
 KEY_NOT_ALLOWED = "You cannot provide a Consumer Key"
 # Documented: 8-256 alphanumerics. Observed: `_` is taken too (CumulusCI), `.` recalled.
-_KEY = re.compile(r"[A-Za-z0-9_.]{8,256}")
+VALID_KEY = re.compile(r"[A-Za-z0-9_.]{8,256}")
 _IP_RELAXATIONS = ("ENFORCE", "BYPASS_2FACTOR", "BYPASS", "ENFORCE_RELAXREFRESH")
 _REFRESH_POLICY = re.compile(
     r"infinite|zero|specific_(?:lifetime|inactivity):\d+:(?:HOURS|DAYS|MONTHS)"
@@ -153,7 +153,7 @@ def _settled(writer: Writer, tree: Tree, old: StoredComponent | None) -> Tree:
     for name in ("profileName", "permissionSetName"):
         settled.pop(name, None)
     user = text(settled, "pluginExecutionUser")
-    if user and not _user(writer.org, user):
+    if user and not user_id_of(writer.org, user):
         del settled["pluginExecutionUser"]  # documented: dropped without a word
     config = subtree(settled, "oauthConfig")
     if config is not None:
@@ -212,14 +212,14 @@ def _check_values(writer: Writer, tree: Tree) -> None:
     config = subtree(tree, "oauthConfig") or {}
     for name in ("consumerKey", "consumerSecret"):
         value = text(config, name)
-        if value and not _KEY.fullmatch(value):
+        if value and not VALID_KEY.fullmatch(value):
             raise BadFile(
                 f"Invalid {name}: it must be 8 to 256 alphanumeric characters"
             )
     if config:
         check_callbacks(text(config, "callbackUrl"))
     user = text(config, "oauthClientCredentialUser")
-    if user and not _user(writer.org, user):
+    if user and not user_id_of(writer.org, user):
         raise not_found("oauthClientCredentialUser", "User", user)
     policy = subtree(tree, "oauthPolicy") or {}
     relaxation = text(policy, "ipRelaxation")
@@ -252,7 +252,7 @@ def check_callbacks(value: str) -> None:
             raise BadFile(f"Invalid callback URL: {url}")
 
 
-def _user(org: OrgState, username: str) -> str:
+def user_id_of(org: OrgState, username: str) -> str:
     """Return the id of this org's user of that name, "" for none."""
     found = org.world.named("username", username.lower())
     return found[1] if found and found[0].key == org.key else ""

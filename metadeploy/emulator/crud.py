@@ -9,6 +9,7 @@ from typing import TypeVar
 from lxml import etree
 
 from metadeploy import schema
+from metadeploy.emulator import externalapps
 from metadeploy.emulator.components import (
     delete_component,
     rename_component,
@@ -287,6 +288,7 @@ def _transact(
             with org.world.store.savepoint():
                 for item in items:
                     results.append(_one(org, writer, item, action))
+                externalapps.add_generated(writer, {ref.type for ref, _ in items})
                 if all_or_none and any(not r.success for r in results):
                     raise _Undone
         except _Undone:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from metadeploy import schema
+from metadeploy.emulator import externalapps
 from metadeploy.emulator.components import delete_component, write_component
 from metadeploy.emulator.judge import BadFile
 from metadeploy.emulator.package import (
@@ -178,6 +179,7 @@ def _apply_package(job: _Run, package: Package) -> int:
     job.rows += _children_rows(
         package, {r.full_name for r in job.rows if not r.success}
     )
+    externalapps.add_generated(writer, {s.ref.type for s in package.components})
     deleted += _destroy(job, writer, package, DESTRUCTIVE[2])
     job.rows.append(_manifest_row(package.manifest.path, MANIFEST))
     problems = sum(p.component_type != "" for p in package.problems)
@@ -199,7 +201,7 @@ def _write_row(job: _Run, writer: Writer, source: SourceFile) -> Row:
             source.path,
             success=False,
             problem=bad.problem,
-            problem_type="Error",
+            problem_type="Warning" if bad.warning else "Error",
             line=bad.line,
             column=bad.column,
         )

@@ -47,6 +47,8 @@ class OrgSettings:
     secrets_in_rest: the REST key and secret endpoints of External Client Apps work.
     check_references: profiles and permission sets may name only classes, objects, …
     that the org has. unsupported_canvas_locations: refused in a canvasConfig.
+    eca_consumer_keys: a new External Client App may bring its own consumer key; reports
+    differ, so both orgs can be had.
     system_apps: apps that ConnectedApp `*` names but that cannot be retrieved.
     validations_expire_days: how long a check-only deploy can be quick-deployed.
     """
@@ -65,6 +67,7 @@ class OrgSettings:
     namespace: str = ""
     instance_name: str = "EMU1"
     check_references: bool = True
+    eca_consumer_keys: bool = True
     unsupported_canvas_locations: tuple[str, ...] = ()
     system_apps: tuple[str, ...] = ("Salesforce_CLI",)
     users: tuple[UserSpec, ...] = ()
