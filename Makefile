@@ -21,6 +21,13 @@ $(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
 	@$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
+# The main job on emulated orgs: plan, deploy, prove, and plan again.
+demo: install
+	@$(BIN)/metadeploy emulator reset dev uat prod
+	@$(BIN)/metadeploy deploy dev uat prod --production --auto-approve
+	@echo && echo "And now a second plan:" && echo
+	@$(BIN)/metadeploy plan dev uat prod --detailed-exitcode
+
 check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

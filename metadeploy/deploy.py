@@ -5,11 +5,12 @@ Every edge arrives as an argument. Only this module knows the order of steps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from metadeploy import keys, package
+from metadeploy import keys, package, xmlfile
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action, Change, access_changes
 from metadeploy.errors import (
@@ -22,6 +23,7 @@ from metadeploy.errors import (
     StalePlan,
 )
 from metadeploy.model import (
+    METADATA_NS,
     Component,
     DeployOptions,
     DeployResult,
@@ -391,13 +393,32 @@ def verify(target: Target, wanted: Wanted) -> Verified:
 def _failure(org: str, sent: Iterable[Component], result: DeployResult) -> str:
     """Say which component failed, where in its template, in the platform's words."""
     sources = {c.ref: c.source for c in sent}
+    bodies = {c.ref: c.body for c in sent}
     lines = [f"org {org}: deploy {result.id} ended {result.status}"]
     if result.error_message:
         lines.append(result.error_message)
     for message in result.messages:
         if not message.success:
             ref = Ref(message.component_type, message.full_name)
-            where = locate(sources, ref, message.line)
+            line = message.line or _line_of(message.problem, bodies.get(ref, b""))
+            where = locate(sources, ref, line)
             place = f"{where}: " if where else ""
             lines.append(f"{place}{ref}: {message.problem}")
     return "\n".join(lines)
+
+
+_DANGLING = re.compile(r"In field: (\w+) - no \w+ named (.+) found")
+
+
+def _line_of(problem: str, body: bytes) -> int:
+    """Return the line that a dangling reference is on, 0 where none is found.
+
+    The platform names field and value, but not the line.
+    """
+    match = _DANGLING.search(problem)
+    if match is None:
+        return 0
+    for element in xmlfile.parse(body or b"<x/>").iter(f"{{{METADATA_NS}}}{match[1]}"):
+        if xmlfile.text_of(element).strip() == match[2]:
+            return element.sourceline or 0
+    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,9 +58,13 @@ class Run:
 
 
 class Journal:
-    """The runs of one project. Every method is durable when it returns."""
+    """The runs of one project. Every method is durable when it returns.
+
+    One connection for all threads of the process: each transaction has it alone.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._alone = threading.Lock()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         path.chmod(0o600)
         self._db.execute("PRAGMA busy_timeout = 20000")
@@ -131,31 +136,34 @@ class Journal:
 
     def recorded(self, org_id: str) -> tuple[Component, ...]:
         """Return the components of an org as we last deployed them, by Ref."""
-        rows = self._db.execute(
-            "SELECT type, full_name, body FROM recorded WHERE org_id = ?"
-            " ORDER BY type, full_name",
-            (org_id,),
-        )
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT type, full_name, body FROM recorded WHERE org_id = ?"
+                " ORDER BY type, full_name",
+                (org_id,),
+            ).fetchall()
         return tuple(Component(Ref(type_, name), body) for type_, name, body in rows)
 
     def runs(self, org_id: str) -> tuple[Run, ...]:
         """Return the runs of an org, the newest first."""
-        rows = self._db.execute(
-            "SELECT id, org, org_id, started, fingerprint, package, check_only,"
-            " git_commit, user, status, deploy_id, finished FROM run"
-            " WHERE org_id = ? ORDER BY started DESC",
-            (org_id,),
-        )
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT id, org, org_id, started, fingerprint, package, check_only,"
+                " git_commit, user, status, deploy_id, finished FROM run"
+                " WHERE org_id = ? ORDER BY started DESC",
+                (org_id,),
+            ).fetchall()
         return tuple(
             Run(row[0], Intent(*row[1:9]), row[9], row[10], row[11]) for row in rows
         )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with self._alone:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")

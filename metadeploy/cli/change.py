@@ -47,9 +47,9 @@ def plan(
     parallelism: int,
     as_json: bool,
 ) -> int:
-    """Show what would make orgs match; nothing is changed.
+    """Show what would make orgs match.
 
-    Without ORG, all orgs of the project are planned.
+    Nothing is changed. Without ORG, all orgs of the project are planned.
     """
     with _orgs(parallelism) as connected:
         results = _plan_each(connected, connected.project.select(orgs), allowed)
@@ -83,6 +83,7 @@ def plan(
     "-l",
     "--test-level",
     type=click.Choice(TestLevel.__args__),  # type: ignore[attr-defined]
+    metavar="LEVEL",
     help="Which Apex tests to run. [default: the org's own rule]",
 )
 @click.option(
@@ -108,12 +109,14 @@ def deploy(
     parallelism: int,
     as_json: bool,
 ) -> int:
-    """Make orgs match their templates, and prove it.
+    """Make orgs match, and prove it.
 
     The plan is shown first. After the deploy the org is read again, and each app is
     logged in to with its own key, as far as its flows allow.
     """
     saved = _load(plan_file, orgs)
+    if not orgs and not saved:
+        raise click.UsageError("name the orgs to deploy to, or '*' for all")
     chosen = DeployOptions(check_only=dry_run, test_level=test_level)
     with _orgs(parallelism) as connected:
         if saved:
@@ -152,7 +155,7 @@ def deploy(
 @options.parallelism
 @options.as_json
 def verify(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
-    """Compare orgs with their templates, and log in through their apps.
+    """Compare orgs and log in through their apps.
 
     Every app is asked for a real token with its own key: by client credentials, or
     by JWT for the user that the org file names.

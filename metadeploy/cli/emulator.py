@@ -83,7 +83,10 @@ def _until_told_to_stop() -> None:
 @options.orgs(required=True)
 @options.as_json
 def reset(orgs: tuple[str, ...], as_json: bool) -> int:
-    """Make emulated orgs new: no apps, the users they started with, the same Id."""
+    """Make emulated orgs new.
+
+    They have no apps then, the users they started with, and the same Id.
+    """
     rows: list[Document] = []
     with _emulated() as (emulated, project):
         for name in project.select(orgs):
@@ -104,7 +107,7 @@ def reset(orgs: tuple[str, ...], as_json: bool) -> int:
 @click.argument("org")
 @click.option("--username", help="Whose token. [default: the org's administrator]")
 def token(org: str, username: str | None) -> int:
-    """Print an access token of an emulated org, for any other client, as JSON.
+    """Print an access token for another client, as JSON.
 
     Its instanceUrl answers while `metadeploy emulator serve` runs.
     """

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", metavar="PATH...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option(
     "--org", "orgs", multiple=True, help="Only for these orgs. [default: all]"
 )
@@ -110,10 +110,11 @@ def _staged(workspace: Workspace) -> Project:
 )
 @options.as_json
 def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> int:
-    """Write an org's package as it would be sent to create it.
+    """Write an org's package as it would be sent.
 
-    The consumer keys of the org are in it where its Id and the master are known;
-    consumer secrets are masked. Without --out, everything goes to stdout.
+    It is what creates everything: the org's consumer keys are in it where its Id and
+    the master are known; consumer secrets are masked. Without --out, all goes to
+    stdout.
     """
     from metadeploy.api import Orgs
 

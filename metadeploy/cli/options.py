@@ -42,7 +42,8 @@ _LOCKOUT = click.option(
 
 def orgs(*, required: bool = False) -> Callable[[F], F]:
     """Return the decorator for a command's ORG arguments."""
-    return click.argument("orgs", metavar="ORG...", nargs=-1, required=required)
+    metavar = "ORG..." if required else "[ORG]..."
+    return click.argument("orgs", metavar=metavar, nargs=-1, required=required)
 
 
 def allowances(command: F) -> F:

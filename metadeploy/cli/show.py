@@ -11,7 +11,7 @@ from metadeploy.model import DeployMessage
 from metadeploy.plan import NewKey, Plan
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
-_WIDEST_NAME = 40
+_WIDEST_NAME = 38
 _LONGEST_VALUE = 200
 _COLUMNS = 80
 _KEY = "consumer key"
@@ -64,19 +64,24 @@ def _summary(plan: Plan) -> str:
     grants = sum(a.action is Action.GRANT for a in plan.access_changes)
     revokes = len(plan.access_changes) - grants
     parts.append(f"access: {grants} granted, {revokes} revoked")
-    return f"Plan: {', '.join(parts)}.  Fingerprint {plan.fingerprint[:12]}"
+    return f"Plan: {', '.join(parts)}.\n  Fingerprint: {plan.fingerprint[:12]}"
 
 
 def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
     sign = change.action.sign
     colour = _COLOURS[sign]
     yield styled(f"  {sign} {shown(str(change.ref))}", fg=colour, bold=True)
-    widest = max((len(f.path) for f in change.fields), default=0)
-    width = min(max(widest, len(_KEY)), _WIDEST_NAME)
+    width = _width(change)
     if new is not None:
         yield _field_line(_KEY, key_text(new), width)
     for field in change.fields:
         yield from _field_lines(change.action, field, width)
+
+
+def _width(change: Change) -> int:
+    """Return how wide the names are, without those too long to have text beside."""
+    names = [_KEY, *(f.path for f in change.fields)]
+    return max(len(n) for n in names if len(n) <= _WIDEST_NAME)
 
 
 def key_text(new: NewKey) -> str:
@@ -134,7 +139,7 @@ def _drift_lines(change: Change) -> Iterator[str]:
         yield f"  ! {shown(str(change.ref))} is gone from the org"
         return
     yield f"  ! {shown(str(change.ref))}"
-    width = min(max(len(f.path) for f in change.fields), _WIDEST_NAME)
+    width = _width(change)
     for field in change.fields:
         deployed, now = value_text(field.wanted), value_text(field.actual)
         yield _field_line(field.path, f"deployed {deployed}\nnow      {now}", width)

@@ -23,7 +23,7 @@ _DOT = "dot_"
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", default=".")
+@click.argument("folder", metavar="[DIR]", default=".")
 @options.as_json
 def init(folder: str, as_json: bool) -> int:
     """Start a project in a folder.
@@ -63,7 +63,7 @@ def init(folder: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("orgs", metavar="ORG...", nargs=-1)
+@click.argument("orgs", metavar="[ORG]...", nargs=-1)
 @options.as_json
 def orgs(orgs: tuple[str, ...], as_json: bool) -> int:
     """List the orgs of the project."""

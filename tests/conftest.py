@@ -1,0 +1,52 @@
+"""Fixtures: a project of one's own, and the command line as a function."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from metadeploy import cli
+
+REPOSITORY = Path(__file__).parent.parent
+EXAMPLE = REPOSITORY / "metadeploy" / "_scaffold"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The one document on stdout; anything beside it fails."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with the example project in it."""
+    for folder in ("templates", "orgs"):
+        shutil.copytree(EXAMPLE / folder, tmp_path / folder)
+    return tmp_path
+
+
+@pytest.fixture
+def runner(project, capsys, monkeypatch):
+    """The command line in that project: runner("plan", "dev") → Ran."""
+    monkeypatch.delenv("METADEPLOY_MASTER_KEY", raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*words, at=None):
+        capsys.readouterr()
+        code = cli.run(["-C", str(at or project), *map(str, words)])
+        printed = capsys.readouterr()
+        return Ran(code, printed.out, printed.err)
+
+    return run
