@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from metadeploy.emulator import ids, profiles, records
@@ -35,6 +35,21 @@ def fill(org: OrgState, settings: OrgSettings) -> None:
     for spec in (*own, *settings.users):
         user_id = admin if spec is own[0] else ids.new_id("User")
         _user(org, spec, user_id, profile_ids, admin)
+
+
+def add_users(org: OrgState, specs: Iterable[UserSpec]) -> None:
+    """Create those users that the org does not have. Raises ValueError."""
+    missing = [s for s in specs if not _has_user(org, s.username)]
+    if missing:
+        admin = admin_of(org)
+        found = {str(p["Name"]): str(p["Id"]) for p in org.records("Profile")}
+        for spec in missing:
+            _user(org, spec, ids.new_id("User"), found, admin)
+
+
+def _has_user(org: OrgState, username: str) -> bool:
+    found = org.world.named("username", username.lower())
+    return found is not None and found[0].key == org.key
 
 
 def admin_of(org: OrgState) -> str:

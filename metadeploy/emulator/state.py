@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from metadeploy.emulator import ids, records, seed
+from metadeploy.emulator import ids, records, refresh, seed
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.profiles import built_in_body
 from metadeploy.emulator.settings import OrgSettings, settings_of
@@ -100,14 +100,17 @@ class World:
         with self.transaction():
             if self.store.one("SELECT 1 FROM orgs WHERE name = ?", (name,)):
                 raise ValueError(f"there is already an org named {name}")
-            self.store.write(
-                "INSERT INTO orgs (id, name, created, settings) VALUES (?, ?, ?, ?)",
-                (org_id, name, self.clock(), settings.to_json()),
-            )
-            org = self.org(name)
+            org = self._insert_org(name, settings, org_id)
             seed.fill(org, settings)
             org.log("org created", id=org_id)
         return org
+
+    def _insert_org(self, name: str, settings: OrgSettings, org_id: str) -> OrgState:
+        self.store.write(
+            "INSERT INTO orgs (id, name, created, settings) VALUES (?, ?, ?, ?)",
+            (org_id, name, self.clock(), settings.to_json()),
+        )
+        return self.org(name)
 
     def org(self, name_or_id: str) -> OrgState:
         """Return that org; an id may have 15 or 18 characters. Raises KeyError."""
@@ -132,14 +135,18 @@ class World:
         )
 
     def configure_org(self, name: str, settings: OrgSettings) -> OrgState:
-        """Replace an org's settings; its users and components stay."""
+        """Replace an org's settings; users they name beside the old ones are added.
+
+        What is there stays, components as well. Raises ValueError, KeyError.
+        """
         with self.transaction():
-            org = self.org(name)
+            org = replace(self.org(name), settings=settings)
             self.store.write(
                 "UPDATE orgs SET settings = ? WHERE key = ?",
                 (settings.to_json(), org.key),
             )
-            return replace(org, settings=settings)
+            seed.add_users(org, settings.users)
+            return org
 
     def reset_org(self, name: str) -> OrgState:
         """Make an org as new: same name, id, settings and passwords; tokens die."""
@@ -150,6 +157,22 @@ class World:
             org = self.create_org(name, old.settings, org_id=old.id)
             org.keep_passwords(passwords)
             return org
+
+    def refresh_org(self, name: str, source: str) -> OrgState:
+        """Make an org a fresh copy of another: a new org id, and every token dies.
+
+        What comes along and what changes: see `refresh`. The org keeps its settings.
+        Raises KeyError for an unknown org, ValueError for a copy of itself.
+        """
+        if name == source:
+            raise ValueError("an org cannot be refreshed from itself")
+        with self.transaction():
+            origin, old = self.org(source), self.org(name)
+            self.delete_org(old.name)
+            org = self._insert_org(old.name, old.settings, ids.new_id("Organization"))
+            refresh.copy_into(origin, org)
+            org.log("org refreshed", id=org.id, source=origin.id)
+        return org
 
     def delete_org(self, name: str) -> None:
         """Forget an org; its keys and usernames are free again. Raises KeyError."""

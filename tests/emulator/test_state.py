@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from metadeploy.emulator.settings import OrgSettings, UserSpec
 from metadeploy.emulator.state import World, open_world
 from metadeploy.model import Ref, id18
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def world(tmp_path: Path, clock: Clock) -> Iterator[World]:
-    made = open_world(tmp_path / "orgs" / "world.db", clock=clock)
-    yield made
-    made.close()
 
 
 def user_id(world: World, username: str) -> str:
@@ -72,7 +50,7 @@ def test_an_org_name_is_taken_once(world: World) -> None:
         world.org("prod")
 
 
-def test_a_token_lives_until_it_ends(world: World, clock: Clock) -> None:
+def test_a_token_lives_until_it_ends(world: World, clock: Any) -> None:
     org = world.create_org("uat", OrgSettings(access_token_minutes=1))
     admin = user_id(world, "admin@uat.emulated")
     token = org.issue_token(admin, app=Ref("ConnectedApp", "Portal"))
@@ -115,7 +93,7 @@ def test_no_token_and_no_password_is_kept_in_clear(world: World) -> None:
     assert token.encode() not in kept
 
 
-def test_a_grant_is_taken_once(world: World, clock: Clock) -> None:
+def test_a_grant_is_taken_once(world: World, clock: Any) -> None:
     org = world.create_org("uat")
     world.put_grant("code", "abc", org, {"user": "005"}, lifetime=60)
     assert world.grant("code", "abc") == (org, {"user": "005"})
@@ -175,7 +153,7 @@ def test_what_fails_in_a_transaction_leaves_nothing(world: World) -> None:
     assert [e for e, _ in org.events()] == ["org created"]
 
 
-def test_a_component_keeps_its_id_and_creation(world: World, clock: Clock) -> None:
+def test_a_component_keeps_its_id_and_creation(world: World, clock: Any) -> None:
     org = world.create_org("uat")
     ref = Ref("PermissionSet", "P")
     first = org.put(ref, b"<x/>", user_id="005A", extra={"secret": "s"})
@@ -258,3 +236,20 @@ def test_wrong_settings_are_refused() -> None:
         OrgSettings(connected_app_creation="no")
     with pytest.raises(ValueError, match="counted from 0"):
         OrgSettings(deploy_polls=-1)
+
+
+def test_new_settings_add_the_users_they_name(world: World) -> None:
+    org = world.create_org("uat")
+    token = org.issue_token(user_id(world, "admin@uat.emulated"))
+    spec = UserSpec("new@example.com", profile="System Administrator")
+    changed = world.configure_org("uat", OrgSettings(deploy_polls=3, users=(spec,)))
+    assert changed.settings.deploy_polls == 3
+    assert world.org("uat").settings.deploy_polls == 3
+    assert user_id(world, "new@example.com")
+    assert world.org_of_token(token)
+    world.configure_org("uat", OrgSettings(users=(spec,)))
+    with pytest.raises(ValueError, match="no profile named Nobody"):
+        world.configure_org(
+            "uat", OrgSettings(users=(UserSpec("x@example.com", profile="Nobody"),))
+        )
+    assert world.org("uat").settings.users == (spec,)
