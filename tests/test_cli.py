@@ -16,7 +16,10 @@ import pytest
 
 from metadeploy import cli
 from metadeploy.emulated import EmulatedOrgs
-from metadeploy.package import read_zip, zip_files
+from metadeploy.emulator.server import RunningServer
+from metadeploy.emulator.server import _routed as routed
+from metadeploy.emulator.state import open_world
+from metadeploy.package import base64_text, read_zip, zip_files
 
 
 def edit(path, old, new):
@@ -662,3 +665,113 @@ def test_deploy_asks_a_person(project):
     assert "\x1b[32m" in shown and "deployed and verified" in shown
     code, shown = at_terminal(project, ["plan", "dev"], b"")
     assert code == 0 and "Nothing to do: the org matches." in shown
+
+
+# -- what the org sees
+
+
+@pytest.fixture
+def wire(runner, project):
+    """Every request body that the emulated orgs of the project are sent."""
+    runner("emulator", "reset", "dev")
+    world = open_world(project / ".metadeploy/emulator/world.sqlite3")
+    bodies = []
+
+    def route(request):
+        bodies.append(request.body)
+        return routed(world, request)
+
+    with RunningServer(route) as server:
+        note = project / ".metadeploy/emulator/server.json"
+        note.write_text(json.dumps({"url": server.url}))
+        yield bodies
+    world.close()
+
+
+def packages(bodies):
+    """The packages among request bodies, in the order of deploys."""
+    for body in bodies:
+        if b"ZipFile>" in body:
+            yield read_zip(base64_text(body.split(b"ZipFile>")[1].split(b"<")[0]))
+
+
+def test_what_we_declare_never_reaches_the_wire(runner, wire):
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    (sent,) = packages(wire)
+    for path, body in sent.items():
+        assert b"connectedAppAccesses" not in body, path
+    assert not any(b"connectedAppAccesses" in body for body in wire)
+    app = sent["connectedApps/Portal.connectedApp"]
+    assert b"<permissionSetName>Portal_API</permissionSetName>" in app
+    assert b"<profileName>System Administrator</profileName>" in app
+
+
+def test_a_key_is_sent_on_creation_only(runner, project, wire):
+    runner("deploy", "dev", "--auto-approve")
+    edit(project / "orgs/dev.yaml", "ip_relaxation: BYPASS", "ip_relaxation: ENFORCE")
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    first, second = (p["connectedApps/Portal.connectedApp"] for p in packages(wire))
+    assert b"<consumerKey>" in first and b"<consumerSecret>" in first
+    assert b"<consumer" not in second
+
+
+# -- a login that needs no approval
+
+
+@pytest.fixture(scope="module")
+def key_pair():
+    """A private key and its certificate, PEM."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "portal")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=90))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form = serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(pem, form, serialization.NoEncryption())
+    return private.decode(), certificate.public_bytes(pem).decode()
+
+
+def test_a_portal_user_is_logged_in_without_being_asked(runner, project, key_pair):
+    private, certificate = key_pair
+    (project / "portal.key").write_text(private)
+    edit(
+        project / "templates/connectedApps/Portal.connectedApp.j2",
+        "<isAdminApproved>",
+        "<certificate>{{ certificate }}</certificate>\n        <isAdminApproved>",
+    )
+    indented = certificate.replace("\n", "\n    ")
+    edit(
+        project / "orgs/dev.yaml",
+        "values:",
+        "apps:\n  Portal:\n    login: {flow: jwt, username: user@dev.emulated,"
+        " private_key: {file: portal.key}}\n"
+        f"values:\n  certificate: |\n    {indented}",
+    )
+    ran = runner("deploy", "dev", "--auto-approve")
+    assert ran.code == 1
+    assert "Portal: REFUSED by jwt" in ran.out
+    assert "user is not admin approved to access this app" in ran.out
+    assert "Grant the app to a profile or permission set that the user has" in ran.out
+    # The user's profile is given the app, and nobody is asked for anything.
+    admin = project / "templates/profiles/Admin.profile.j2"
+    (admin.parent / "Standard.profile.j2").write_text(admin.read_text())
+    ran = runner("deploy", "dev", "--auto-approve", "--json")
+    assert ran.code == 0, ran.err
+    proofs = {p["app"]: p for p in ran.json["orgs"][0]["proofs"]}
+    assert (proofs["Portal"]["flow"], proofs["Portal"]["ok"]) == ("jwt", True)
+    assert private.splitlines()[3] not in ran.out + ran.err
