@@ -25,6 +25,8 @@ _LINKS = {
     "OauthToken": "UserId",
     "ExtlClntAppOauthPlcyCnfg": "ExternalClientApplicationId",
 }
+# A row that a deploy made bears this; creating it by hand takes it over.
+_BY_METADATA = "ByMetadata"
 # SetupEntityAccess: what an app, class, … is called there, by key prefix.
 _ENTITY_TYPES = {
     "0H4": "ConnectedApplication",
@@ -227,16 +229,20 @@ def permissions_of(org: OrgState, user_id: str) -> frozenset[str]:
     return frozenset(given)
 
 
-def grant_access(org: OrgState, parent_id: str, entity_id: str, *, by: str) -> str:
-    """Give holders of a permission set an app; return the row's id."""
-    record_id = ids.new_id("SetupEntityAccess")
-    values = {
+def _access(parent_id: str, entity_id: str) -> dict[str, Plain]:
+    """Return the row that gives holders of a permission set an app."""
+    return {
         "ParentId": parent_id,
         "SetupEntityId": entity_id,
         "SetupEntityType": _ENTITY_TYPES[entity_id[:3]],
     }
-    save(org, "SetupEntityAccess", record_id, values, by=by)
-    return record_id
+
+
+def grant_access(org: OrgState, parent_id: str, entity_id: str, *, by: str) -> str:
+    """Give holders of a permission set an app by hand; return the row's id."""
+    row_id = ids.new_id("SetupEntityAccess")
+    save(org, "SetupEntityAccess", row_id, _access(parent_id, entity_id), by=by)
+    return row_id
 
 
 def replace_access(
@@ -250,7 +256,9 @@ def replace_access(
         if row["ParentId"] not in wanted:
             erase(org, "SetupEntityAccess", str(row["Id"]))
     for parent_id in sorted(wanted - have):
-        grant_access(org, parent_id, entity_id, by=by)
+        row_id = ids.new_id("SetupEntityAccess")
+        values = {**_access(parent_id, entity_id), _BY_METADATA: True}
+        save(org, "SetupEntityAccess", row_id, values, by=by)
     return have != wanted
 
 
@@ -454,13 +462,25 @@ def _create_access(org: OrgState, values: Mapping[str, Plain], user_id: str) -> 
         )
     for row in linked(org, "SetupEntityAccess", entity):
         if row["ParentId"] == parent:
-            # Inferred: no exact error is known.
-            raise Fault(
-                "DUPLICATE_VALUE",
-                "duplicate value found: ParentId, SetupEntityId duplicates value on"
-                f" record with id: {row['Id']}",
-            )
+            return _take_over(org, str(row["Id"]), user_id)
     return grant_access(org, parent, entity, by=user_id)
+
+
+def _take_over(org: OrgState, row_id: str, user_id: str) -> str:
+    """Make a row that a deploy made one that was made by hand. Raises Fault.
+
+    Inferred, both: no error for a second row is known, and Salesforce CLI and
+    simple-salesforce are seen to create the row of an app whose file names the set.
+    """
+    row = _raw(org, "SetupEntityAccess", row_id) or {}
+    if not row.pop(_BY_METADATA, False):
+        raise Fault(
+            "DUPLICATE_VALUE",
+            "duplicate value found: ParentId, SetupEntityId duplicates value on"
+            f" record with id: {row_id}",
+        )
+    save(org, "SetupEntityAccess", row_id, row, by=user_id)
+    return row_id
 
 
 def _delete_access(org: OrgState, record: Record, user_id: str) -> None:
