@@ -117,6 +117,23 @@ def may_use(org: OrgState, app: OauthApp, user: Record) -> bool:
     return any(row["ParentId"] in held for row in rows)
 
 
+def set_blocked(org: OrgState, ref: Ref, *, blocked: bool) -> None:
+    """Block a connected app as on the page Connected Apps OAuth Usage, or unblock it.
+
+    Its tokens die with the block (documented). Raises KeyError for no such app; an
+    External Client App is switched off by `isEnabled` of its policy instead.
+    """
+    with org.world.transaction():
+        component = org.component(ref)
+        if component is None or ref.type != "ConnectedApp":
+            raise KeyError(str(ref))
+        extra = {**component.extra, "blocked": blocked}
+        org.put(ref, component.body, user_id=component.modified_by, extra=extra)
+        if blocked:
+            org.revoke_all(app=ref)
+        org.log("app blocked" if blocked else "app unblocked", app=str(ref))
+
+
 def _tree(component: StoredComponent) -> Tree:
     return tree_of(parse(component.body))
 

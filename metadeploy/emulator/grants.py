@@ -276,8 +276,8 @@ def _authorization_code(request: TokenRequest) -> Answer:
 def _check_verifier(challenge: str, verifier: str) -> None:
     """PKCE, S256 only (RFC 7636)."""
     digest = hashlib.sha256(verifier.encode()).digest()
-    made = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    if challenge and not hmac.compare_digest(challenge.rstrip("="), made):
+    made = base64.urlsafe_b64encode(digest).rstrip(b"=")
+    if challenge and not hmac.compare_digest(challenge.rstrip("=").encode(), made):
         raise refused("code_verifier")
 
 

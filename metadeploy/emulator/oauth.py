@@ -45,7 +45,27 @@ def handle(world: World, request: Request) -> Answer:
 def _token(world: World, request: Request) -> Answer:
     if request.method != "POST":
         raise OAuthFault("invalid_request", "must use HTTP POST")
-    return grant(TokenRequest.of(world, request))
+    asked = TokenRequest.of(world, request)
+    if asked.fields.get("response_type") == "device_code":
+        from metadeploy.emulator import device
+
+        return device.begin(asked)
+    return grant(asked)
+
+
+# Jinja costs more than all the rest of a token request: what has pages comes late.
+
+
+def _authorize(world: World, request: Request) -> Answer:
+    from metadeploy.emulator import authorize
+
+    return authorize.authorize(world, request)
+
+
+def _connect(world: World, request: Request) -> Answer:
+    from metadeploy.emulator import device
+
+    return device.connect(world, request)
 
 
 # -- tokens looked up and ended
@@ -175,11 +195,13 @@ def _keys(world: World, request: Request) -> Answer:
 _SCOPES = ("api", "custom_permissions", "full", "id", "openid", "refresh_token", "web")
 _ENDPOINTS: Mapping[str, _Endpoint] = MappingProxyType(
     {
+        "/services/oauth2/authorize": _authorize,
         "/services/oauth2/token": _token,
         "/services/oauth2/revoke": _revoke,
         "/services/oauth2/introspect": _introspect,
         "/services/oauth2/userinfo": _userinfo,
         "/.well-known/openid-configuration": _configuration,
         "/id/keys": _keys,
+        "/setup/connect": _connect,
     }
 )

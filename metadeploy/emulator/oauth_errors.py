@@ -173,6 +173,12 @@ REFUSALS: Mapping[str, Refusal] = MappingProxyType(
             "recalled",
             "PKCE is required and no challenge came",
         ),
+        "challenge_method": Refusal(
+            "invalid_request",
+            "invalid code challenge method",
+            "recalled",
+            "PKCE with another code_challenge_method than S256",
+        ),
         "denied": Refusal(
             "access_denied",
             "end-user denied authorization",

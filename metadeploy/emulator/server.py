@@ -76,15 +76,22 @@ def _routed(world: World, request: Request) -> Answer:
         from metadeploy.emulator import rest
 
         return rest.handle(world, request)
-    if path.startswith(("/services/oauth2/", "/id/", "/.well-known/")):
+    if path.startswith(_OAUTH):
         from metadeploy.emulator import oauth
 
         return oauth.handle(world, request)
+    if path == "/":
+        from metadeploy.emulator import pages
+
+        return pages.home(world, request)
     return Answer(404, "text/plain;charset=UTF-8", b"There is nothing here.")
 
 
 class _Aborted(Exception):
     """The connection is to be reset, as a fault on request wants it."""
+
+
+_OAUTH = ("/services/oauth2/", "/id/", "/.well-known/", "/setup/connect")
 
 
 class RunningServer:

@@ -56,25 +56,30 @@ def allowed_scopes(client: Client, asked: str, *, refresh: bool) -> tuple[str, .
 
 
 def token_answer(base_url: str, granted: Authorization) -> Answer:
-    """Issue the tokens of an authorization and return the token response.
+    """Issue the tokens of an authorization and return the token response."""
+    return json_answer(token_fields(base_url, granted), headers=NO_STORE)
+
+
+def token_fields(base_url: str, granted: Authorization) -> dict[str, str]:
+    """Issue the tokens of an authorization and return what a client is told.
 
     No expires_in: lifetime follows the session policy (observed).
     """
-    org, app, scopes = granted.org, granted.client.app, granted.scopes
+    org, scopes = granted.org, granted.scopes
     with org.world.transaction():
         answer = _common(base_url, granted)
         if granted.approval is not None and "refresh_token" in scopes:
             answer["refresh_token"] = org.issue_token(
                 granted.user_id,
                 scopes=scopes,
-                app=app.ref,
+                app=granted.client.app.ref,
                 refresh=True,
                 grant_id=granted.approval.id,
             )
-    return json_answer(answer, headers=NO_STORE)
+    return answer
 
 
-def _common(base_url: str, granted: Authorization) -> dict[str, Json]:
+def _common(base_url: str, granted: Authorization) -> dict[str, str]:
     org, app = granted.org, granted.client.app
     minutes = app.session_minutes
     token = org.issue_token(
@@ -87,7 +92,7 @@ def _common(base_url: str, granted: Authorization) -> dict[str, Json]:
     identity = identity_url(base_url, org, granted.user_id)
     issued = str(int(org.world.clock() * 1000))
     org.log("token issued", user=granted.user_id, app=str(app.ref))
-    answer: dict[str, Json] = {
+    answer = {
         "access_token": token,
         "signature": _signature(app.consumer_secret, identity + issued),
         "scope": " ".join(granted.scopes),

@@ -28,12 +28,12 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @cache
-def private_key(number: int = 0) -> rsa.RSAPrivateKey:
+def private_key(number: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @cache
-def certificate(number: int = 0) -> str:
+def certificate(number: int) -> str:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "portal")])
     now = datetime.now(UTC)
     made = (
@@ -69,7 +69,7 @@ def deploy_app(
     """Deploy a connected app with everything on, but for what `config` says."""
     oauth: dict[str, str | list[str]] = {
         "callbackUrl": CALLBACK,
-        "certificate": certificate(),
+        "certificate": certificate(0),
         "isAdminApproved": "true",
         "isClientCredentialEnabled": "true",
         "oauthClientCredentialUser": f"integration@{org.name}.emulated",
