@@ -11,7 +11,7 @@ from lxml import etree
 from metadeploy import schema
 from metadeploy.emulator.judge import BadFile, read_file, root_of
 from metadeploy.emulator.tree import Tree, XmlFault, local_name, parse
-from metadeploy.emulator.versions import parse_version
+from metadeploy.emulator.versions import NEWEST, parse_version
 from metadeploy.emulator.zips import read_zip
 from metadeploy.model import METADATA_NS, Ref
 
@@ -324,7 +324,7 @@ def _read_component(
                 f"Entity type '{ref.type}' is not available in this organization"
             )
         if found.layout in ("bundle", "space") or found.meta_file:
-            _check_described(own)
+            _check_described(ref, own)
         elif own[path].lstrip()[:1] == b"<" or schema.fields(schema.root_name(ref)):
             tree = read_file(own[path], schema.root_name(ref), version)
         else:
@@ -334,16 +334,31 @@ def _read_component(
     return SourceFile(ref, path, own, tree, refused)
 
 
-def _check_described(own: Mapping[str, bytes]) -> None:
-    """Check that the describing files beside content are XML at least."""
+def _check_described(ref: Ref, own: Mapping[str, bytes]) -> None:
+    """Check that the describing files beside content are XML, of a version we speak."""
     for path, body in own.items():
-        if path.endswith("-meta.xml"):
-            try:
-                parse(body)
-            except XmlFault as fault:
+        if not path.endswith("-meta.xml"):
+            continue
+        try:
+            root = parse(body)
+        except XmlFault as fault:
+            raise BadFile(
+                f"Error parsing file: {fault.message}", fault.line, fault.column
+            ) from None
+        for child in root:
+            version = (child.text or "").strip()
+            if local_name(child) == "apiVersion" and not _is_version(version):
                 raise BadFile(
-                    f"Error parsing file: {fault.message}", fault.line, fault.column
-                ) from None
+                    f'The {ref.type} apiVersion can\'t be "{version}"',
+                    child.sourceline or 0,
+                )
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return 0 < float(text) <= NEWEST
+    except ValueError:
+        return False
 
 
 _INNER = re.compile(rb"<fullName>([^<]+)</fullName>")

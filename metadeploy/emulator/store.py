@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from metadeploy.emulator.faults import Fault
+
 Value: TypeAlias = "str | bytes | int | float | None"
 Row: TypeAlias = "tuple[Value, ...]"
 
@@ -74,8 +76,10 @@ ORG_TABLES = (
 class Store:
     """SQLite connections for one file: short reads, and one writer at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = _BUSY_SECONDS) -> None:
+        """patience: seconds to wait for another process's transaction."""
         self.path = path
+        self._patience = patience
         self._free: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
         # Threads of one process queue here, in order; SQLite's own lock, which
@@ -114,7 +118,7 @@ class Store:
                 return self._free.pop()
         connection = sqlite3.connect(
             self.path,
-            timeout=_BUSY_SECONDS,
+            timeout=self._patience,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
@@ -137,14 +141,17 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do everything inside or nothing; nested calls join the outer one."""
+        """Do everything inside or nothing; nested calls join the outer one.
+
+        Raises Fault UNABLE_TO_LOCK_ROW when another process holds the file too long.
+        """
         if self._current is not None:
             yield
             return
         with self._writer:
             connection = self._take()
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                _begin(connection)
                 self._local.connection = connection
                 try:
                     yield
@@ -205,6 +212,18 @@ class Store:
             connections, self._free = self._free, []
         for connection in connections:
             connection.close()
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        # What the platform says of its own locks (recalled text).
+        raise Fault(
+            "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record"
+        ) from None
 
 
 def _create_file(path: Path) -> None:
