@@ -207,9 +207,11 @@ def _canonical(
     places: Mapping[etree._Element, Place] | None = None,
 ) -> Component:
     """Write `root` canonically, each line still knowing its template line."""
-    body, behind = xmlfile.canonical_lines(root)
     if component.source is None:
-        return Component(component.ref, body)
+        return Component(component.ref, xmlfile.canonical(root))
     known = places or {}
-    lines = tuple(known.get(e) or _place(component, e) for e in behind)
-    return Component(component.ref, body, Source(component.source.path, lines))
+
+    def place(element: etree._Element) -> Place:
+        return known.get(element) or _place(component, element)
+
+    return xmlfile.component(component.ref, root, component.source.path, place)

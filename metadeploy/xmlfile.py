@@ -7,9 +7,11 @@ gone, so equal metadata gives equal bytes (facts: Metadata API guide; retrieved 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lxml import etree
 
-from metadeploy.model import METADATA_NS
+from metadeploy.model import METADATA_NS, Component, Ref, Source
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _INDENT = "    "
@@ -83,6 +85,20 @@ def canonical_lines(root: etree._Element) -> tuple[bytes, list[etree._Element]]:
     chunks = _write(root)
     behind = [element for text, element in chunks for _ in range(text.count("\n"))]
     return "".join(text for text, _ in chunks).encode(), behind
+
+
+def component(
+    ref: Ref,
+    root: etree._Element,
+    path: str,
+    place: Callable[[etree._Element], tuple[str, int]],
+) -> Component:
+    """Return `root` as a component; `place` gives each element's (path, line).
+
+    path: of the template that most of it comes from.
+    """
+    body, behind = canonical_lines(root)
+    return Component(ref, body, Source(path, tuple(place(e) for e in behind)))
 
 
 def _write(root: etree._Element) -> list[tuple[str, etree._Element]]:
