@@ -43,6 +43,7 @@ KINDS: Mapping[str, tuple[Point, str]] = MappingProxyType(
         "empty": (Point.BEFORE_APPLY, "answer `status` with an empty body"),
         "fault": (Point.BEFORE_APPLY, "answer `code`: `message` in the dialect asked"),
         "session-expired": (Point.BEFORE_APPLY, "say that the session is not valid"),
+        "deploy-fails": (Point.BEFORE_APPLY, "take the deploy, and have it fail so"),
         "redirect": (Point.BEFORE_APPLY, "answer `status` with Location `location`"),
         "cut": (Point.ANSWER, "reset after `size` bytes of the answer"),
         "short": (Point.ANSWER, "end in order after `size` bytes, short of the length"),
@@ -111,7 +112,8 @@ class Injection:
     @property
     def point(self) -> Point:
         point = KINDS[self.kind][0]
-        early = point is Point.BEFORE_APPLY and self.kind != "reset-before-apply"
+        movable = self.kind not in ("reset-before-apply", "deploy-fails")
+        early = point is Point.BEFORE_APPLY and movable
         return Point.AFTER_APPLY if early and self.applied else point
 
     @classmethod

@@ -33,6 +33,8 @@ MAX_ZIP = 40_894_464
 _ACTIVE = ("InProgress", "Finalizing", "Canceling")
 _OPEN = ("Pending", *_ACTIVE)
 _DAY = 86_400.0
+PLANNED_FAILURE = "deploy failure"
+"""Kind of the grant, under the org's id, that makes its next deploy fail."""
 
 
 @dataclass(frozen=True)
@@ -310,11 +312,17 @@ def _finish(
     if intake is None:
         intake = _intake(zip_bytes or _zip_of(org, job.id), job.options)
     options = job.options
+    planned = org.world.take_grant(PLANNED_FAILURE, org.id)
     if isinstance(intake, BadZip):
         outcome = Outcome(
             error_code=intake.code, error_message=intake.message, kept=False
         )
         files = 0
+    elif planned is not None:
+        # A fault on request, such as a lock that somebody else holds.
+        code, message = str(planned[1]["code"]), str(planned[1]["message"])
+        outcome = Outcome(error_code=code, error_message=message, kept=False)
+        files = intake.files
     else:
         files = intake.files
         rules = Rules(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
 
+from metadeploy.emulator import admin
 from metadeploy.emulator.dialects import fault_answer
 from metadeploy.emulator.distortion import deliver, distorted, instead
 from metadeploy.emulator.faults import Fault
@@ -26,6 +26,8 @@ MAX_BODY = 52_428_800
 """Bytes. 50 MB is the most a SOAP message may have; documented, Metadata API limits."""
 
 Route: TypeAlias = Callable[[Request], Answer]
+PlanFailure: TypeAlias = Callable[[str, Injection], None]
+"""Makes the next deploy of an org, named by its 15-character Id, fail."""
 
 _LOOPBACK_HOST = re.compile(
     r"(?:127\.0\.0\.1|\[::1\]|(?:[a-z0-9-]{1,63}\.){0,5}localhost)(?::\d{1,5})?", re.I
@@ -57,9 +59,19 @@ def serve(
         host=host,
         port=port,
         tls_port=tls_port,
-        tls_directory=world.store.path.parent,
+        directory=world.store.path.parent,
         clock=world.clock,
+        plan_failure=partial(_plan_failure, world),
     )
+
+
+def _plan_failure(world: World, org_id: str, injection: Injection) -> None:
+    try:
+        org = world.org(org_id)
+    except KeyError:
+        return  # the session is of no org: the deploy is refused anyway
+    body = {"code": injection.code, "message": injection.message}
+    world.put_grant("deploy failure", org.id, org, body)
 
 
 def _routed(world: World, request: Request) -> Answer:
@@ -98,7 +110,8 @@ class RunningServer:
     """A server that serves until `stop`. Also a context manager that stops it.
 
     url, https_url: without a slash at the end; https_url and ca_path may be None.
-    admin_token: opens /emulator/faults. injections: the same, for tests in-process.
+    injections: faults on request, also to be had over HTTP at /emulator/faults.
+    directory: where certificate and admin token lie; None = there are none.
     """
 
     def __init__(
@@ -108,24 +121,26 @@ class RunningServer:
         host: str = "127.0.0.1",
         port: int = 0,
         tls_port: int | None = None,
-        tls_directory: Path | None = None,
+        directory: Path | None = None,
         clock: Callable[[], float] = time.time,
+        plan_failure: PlanFailure = lambda org, injection: None,
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError("the emulated org is served on loopback addresses only")
         self._route = route
         self._clock = clock
+        self._plan_failure = plan_failure
         self.injections = Injections()
-        self.admin_token = secrets.token_urlsafe(24)
+        self._directory = directory
         self.ca_path: Path | None = None
         ports, tls = {"http": port}, None
         if tls_port is not None:
-            if tls_directory is None:
+            if directory is None:
                 raise ValueError("https needs a directory for its certificate")
             # Loaded only here: cryptography costs more than all the rest together.
             from metadeploy.emulator.tls import server_context
 
-            tls, self.ca_path = server_context(tls_directory)
+            tls, self.ca_path = server_context(directory)
             ports["https"] = tls_port
         self._listener = Listener(
             host, ports, self._talk, tls=tls, refuse=self.injections.refuse
@@ -135,6 +150,11 @@ class RunningServer:
         self.https_url = (
             f"https://{shown}:{self._listener.port('https')}" if tls else None
         )
+
+    @property
+    def admin_token(self) -> str:
+        """What opens /emulator/; "" where there is no directory to keep it in."""
+        return admin.admin_token(self._directory) if self._directory else ""
 
     def stop(self) -> None:
         """Close all connections; return when no thread is left. Callable twice."""
@@ -209,6 +229,9 @@ class RunningServer:
         if injection.point is Point.BEFORE_APPLY:
             if injection.kind == "reset-before-apply":
                 raise _Aborted
+            if injection.kind == "deploy-fails":
+                self._plan_failure(_session_org(request), injection)
+                return self._act(connection, request)
             return _answer_of_fault(request.path, injection)
         answer = self._act(connection, request)
         if injection.point is Point.AFTER_APPLY:
@@ -221,7 +244,10 @@ class RunningServer:
         """Have the org act. A bug is told to the client, and raised all the same."""
         answer: Answer | None = None
         try:
-            answer = self._route(request)
+            if request.path.startswith("/emulator/") and self._directory:
+                answer = admin.handle(self.injections, self.admin_token, request)
+            else:
+                answer = self._route(request)
         finally:
             if answer is None:
                 told = fault_answer(request.path, _BUG)
@@ -237,6 +263,11 @@ def _answer_of_fault(path: str, injection: Injection) -> Answer:
         soap = path.startswith("/services/Soap/")
         return fault_answer(path, _SOAP_SESSION_FAULT if soap else _SESSION_FAULT)
     return fault_answer(path, Fault(injection.code, injection.message))
+
+
+def _session_org(request: Request) -> str:
+    authorization = request.headers.get("authorization", "")
+    return Subject.of(request.path, authorization, request.body[:8192]).org
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -248,7 +248,7 @@ def test_stop_ends_idle_connections_and_can_be_repeated(echo: Echo):
 
 def test_https_with_its_own_authority(echo: Echo, tmp_path: Path):
     directory = tmp_path / "state"
-    with RunningServer(echo, tls_port=0, tls_directory=directory) as running:
+    with RunningServer(echo, tls_port=0, directory=directory) as running:
         assert running.https_url is not None and running.ca_path is not None
         for url in (
             running.https_url,
@@ -270,8 +270,8 @@ def test_https_with_its_own_authority(echo: Echo, tmp_path: Path):
             assert secured.version() == "TLSv1.3"
     assert (directory / "tls.pem").stat().st_mode & 0o777 == 0o600
     kept = (directory / "ca.pem").read_bytes()
-    with RunningServer(echo, tls_port=0, tls_directory=directory):
+    with RunningServer(echo, tls_port=0, directory=directory):
         assert (directory / "ca.pem").read_bytes() == kept
     (directory / "tls.pem").write_text("broken")
-    with RunningServer(echo, tls_port=0, tls_directory=directory):
+    with RunningServer(echo, tls_port=0, directory=directory):
         assert (directory / "ca.pem").read_bytes() != kept
