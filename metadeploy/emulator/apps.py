@@ -206,8 +206,7 @@ def _external_app(org: OrgState, component: StoredComponent) -> OauthApp | None:
         str(credentials.extra.get("secret", "")),
         callback_urls=tuple(text(config, "callbackUrl").split()),
         scopes=oauth_scopes(
-            _EXTERNAL_SCOPES.get(scope, scope)
-            for scope in externalapps.split(text(scopes, "commaSeparatedOauthScopes"))
+            externalapps.split(text(scopes, "commaSeparatedOauthScopes"))
         ),
         admin_approved=(
             text(policy, "permittedUsersPolicyType") == externalapps.ADMIN_APPROVED
@@ -238,9 +237,6 @@ def _external_app(org: OrgState, component: StoredComponent) -> OauthApp | None:
             text(config, "idTokenConfig", "idTokenValidityInMinutes") or 2
         ),
     )
-
-
-_EXTERNAL_SCOPES = {"SFApiPlatform": "SFAP"}
 
 
 def _external_refresh(policy: Tree) -> RefreshPolicy:

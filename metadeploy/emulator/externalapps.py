@@ -39,7 +39,6 @@ SATELLITES = tuple(
 )
 ADMIN_APPROVED = "AdminApprovedPreAuthorized"
 _PARENT = "externalClientApplication"
-_EXTRA_SCOPES = frozenset({"SFApiPlatform"})
 
 
 # -- finding
@@ -273,7 +272,7 @@ def write_settings(writer: Writer, ref: Ref, tree: Tree) -> Written:
     app = header.ref.full_name
     scopes = split(text(tree, "commaSeparatedOauthScopes"))
     for scope in scopes:
-        if scope not in schema.scopes() and scope not in _EXTRA_SCOPES:
+        if scope not in schema.scopes():
             # Inferred: the field is free text; the wording is that of the enum.
             raise BadFile(
                 f"'{scope}' is not a valid value for the enum 'ExtlClntAppOauthScope'"
