@@ -1,33 +1,50 @@
 """Edge: HTTP with one org. Knows requests; no other module does.
 
 No environment decides anything here: no netrc, no proxy found by chance, no redirect
-that would carry a session elsewhere (requests re-posts a SOAP body on 307).
+that would carry a session elsewhere (requests re-posts a SOAP body on 307). And each
+call ends in time as a whole: requests' own timeout starts again at every byte.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from http.client import HTTPResponse
+from socket import socket
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import NewConnectionError, ProtocolError
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    LocationParseError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
+from urllib3.util.ssl_match_hostname import CertificateError
 
-from metadeploy.errors import ApiFault, LostAnswer, MetadeployError
+from metadeploy.errors import ApiFault, AuthError, LostAnswer, Unreachable
 from metadeploy.model import Secret
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 CONNECT_SECONDS = 10.0
+# A connection on which nothing at all comes is a dead one, long before a call may end.
+SILENCE_SECONDS = 120.0
 MAX_ANSWER_BYTES = 200_000_000
-
-
-class Unreachable(MetadeployError):
-    """Nothing was sent: nobody answers at that address."""
-
-    hint = "Check the URL and the network, then run the same command again."
+_HOST = re.compile(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]+|::1")
+_TOKEN = re.compile(r"[!-~]*")
 
 
 @dataclass(frozen=True)
@@ -44,16 +61,23 @@ class Connection:
     """A session with one org. `token` is read at each call, so it can be renewed.
 
     url: scheme and host, no slash at the end; https but for loopback.
+    timeout: seconds for a whole call (the platform's own limit is 10 minutes).
+    limit: bytes that an answer may have. Raises ApiFault, AuthError for what no
+    session can be.
     """
 
     url: str
     token: Secret
-    timeout: float = 120.0
+    timeout: float = 600.0
+    limit: int = MAX_ANSWER_BYTES
     _http: requests.Session = field(default_factory=requests.Session, repr=False)
 
     def __post_init__(self) -> None:
         self.url = checked_url(self.url)
+        if not _TOKEN.fullmatch(self.token.reveal()):
+            raise AuthError("the access token has characters that no token has")
         self._http.trust_env = False
+        self._http.mount(self.url, _Adapter())
 
     def close(self) -> None:
         self._http.close()
@@ -71,24 +95,113 @@ class Connection:
         path: from "/", with its query. Raises Unreachable when nothing was sent and
         LostAnswer when the org may have acted and its answer did not arrive whole.
         """
+        if not path.startswith("/"):
+            raise ApiFault("", f"{path[:80]!r} is no path at {self.url}")
         try:
             with self._http.request(
                 method,
                 self.url + path,
                 data=body,
-                headers=dict(headers or {}),
-                timeout=(CONNECT_SECONDS, self.timeout),
+                # Packed answers may be cut, or grow without end, and look whole.
+                headers={"Accept-Encoding": "identity", **(headers or {})},
+                # requests takes urllib3's Timeout too, which alone has a total.
+                timeout=cast("float", Timeout(total=self.timeout)),
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return _whole(response)
-        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
-            raise Unreachable(f"cannot reach {self.url}: {_why(error)}") from error
+                return self._whole(response)
         except requests.RequestException as error:
             if _never_sent(error):
                 raise Unreachable(f"cannot reach {self.url}: {_why(error)}") from error
             what = f"no whole answer from {self.url}: {_why(error)}"
             raise LostAnswer(what) from error
+
+    def _whole(self, response: requests.Response) -> Answer:
+        if not _has_an_end(response):
+            # Without a length a cut connection looks like the end of the answer.
+            raise LostAnswer("the answer had no length: nobody can tell if it is whole")
+        body = bytearray()
+        for chunk in response.iter_content(1 << 16):
+            body += chunk
+            if len(body) > self.limit:
+                raise LostAnswer(f"the answer is larger than {self.limit} bytes")
+        content_type = response.headers.get("Content-Type", "")
+        return Answer(response.status_code, content_type, bytes(body))
+
+
+class _InTime(io.RawIOBase):
+    """What a socket receives, until a deadline that no slow drip can move."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket, seconds: float) -> None:
+        self._raw, self._sock = raw, sock
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not end in time")
+        self._sock.settimeout(min(left, SILENCE_SECONDS))
+        return cast("int | None", self._raw.readinto(buffer))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    """An answer that has as long as its socket's timeout says, as a whole."""
+
+    def __init__(self, sock: socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        seconds = sock.gettimeout()
+        assert seconds is not None  # no call is made without a timeout
+        raw = self.fp.detach()
+        self.fp = io.BufferedReader(_InTime(raw, sock, seconds))
+
+
+class _Http(HTTPConnection):
+    """A connection that tells "not connected" from all that may come later."""
+
+    response_class = _Response
+
+    def connect(self) -> None:
+        # urllib3 sends within the connect timeout, where an upload takes longer: so
+        # that one is the whole call's, and connecting alone is cut short here.
+        whole = self.timeout
+        assert isinstance(whole, int | float)  # each call brings a Timeout(total)
+        self.timeout = min(whole, CONNECT_SECONDS)
+        try:
+            super().connect()
+        except (OSError, CertificateError, LocationParseError) as error:
+            raise NewConnectionError(self, "not connected") from error
+        finally:
+            self.timeout = whole
+        assert self.sock is not None  # connected
+        self.sock.settimeout(whole)
+
+
+class _Https(_Http, HTTPSConnection):
+    """The same with TLS: a failed handshake is "not connected" too."""
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _Adapter(HTTPAdapter):
+    """requests over the connections above."""
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        pools = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = pools
 
 
 def read_json(answer: Answer) -> Json:
@@ -117,44 +230,56 @@ def read_json(answer: Answer) -> Json:
 
 def checked_url(url: str) -> str:
     """Return scheme and host of `url`. Raises ApiFault where a token must not go."""
-    parts = urlsplit(url)
-    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        parts, port = urlsplit(""), ""
+    host = parts.hostname or ""
+    local = host in ("127.0.0.1", "localhost", "::1")
     allowed = parts.scheme == "https" or (parts.scheme == "http" and local)
-    if not allowed or not parts.hostname or parts.username is not None:
-        raise ApiFault("", f"{url} is no address for a session: https is needed")
-    return f"{parts.scheme}://{parts.netloc}"
+    if not allowed or not _HOST.fullmatch(host) or "@" in parts.netloc:
+        # Before an "@" there may be a password.
+        shown = url.rpartition("@")[2]
+        raise ApiFault("", f"{shown} is no address for a session: https is needed")
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
-def _whole(response: requests.Response) -> Answer:
-    body = bytearray()
-    for chunk in response.iter_content(1 << 16):
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise ApiFault("", "the answer is larger than 200 MB; refused")
-    expected = response.headers.get("Content-Length")
-    if expected is not None and not response.headers.get("Content-Encoding"):
-        if expected.isdigit() and int(expected) != len(body):
-            raise LostAnswer(f"{len(body)} of {expected} bytes of the answer arrived")
-    elif response.headers.get("Transfer-Encoding") is None and body:
-        # Without a length a cut connection looks like the end of the answer.
-        raise LostAnswer("the answer had no length: nobody can tell if it is whole")
-    content_type = response.headers.get("Content-Type", "")
-    return Answer(response.status_code, content_type, bytes(body))
+def _has_an_end(response: requests.Response) -> bool:
+    """Tell whether the answer says where it ends; urllib3 then checks that."""
+    about = response.headers
+    if about.get("Content-Encoding", "identity").lower() != "identity":
+        return False
+    chunked = about.get("Transfer-Encoding", "").lower() == "chunked"
+    measured = about.get("Content-Length", "").isdecimal()
+    return chunked or measured or response.status_code in (204, 304)
 
 
-def _never_sent(error: requests.RequestException) -> bool:
-    cause: object = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return isinstance(reason, NewConnectionError)
+def _never_sent(error: Exception) -> bool:
+    # What requests declines to build is a ValueError: a URL that is none.
+    return isinstance(error, requests.ConnectTimeout | ValueError) or isinstance(
+        _reason(error), NewConnectionError
+    )
+
+
+def _reason(error: Exception) -> object:
+    cause: object = error.args[0] if error.args else error
+    return getattr(cause, "reason", cause)
 
 
 def _why(error: Exception) -> str:
     """Say it in short: requests' own texts carry whole URLs and object addresses."""
-    cause: object = error.args[0] if error.args else error
-    reason = getattr(cause, "reason", cause)
-    if isinstance(error, requests.Timeout):
+    reason = _reason(error)
+    if isinstance(error, requests.Timeout) or isinstance(reason, ReadTimeoutError):
         return "timed out"
     if isinstance(reason, NewConnectionError):
+        cause = reason.__cause__
+        if isinstance(cause, CertificateError | ssl.SSLCertVerificationError):
+            return "its certificate is not trusted"
+        if isinstance(cause, ssl.SSLError):
+            return "it does not speak TLS as we do"
+        if isinstance(cause, TimeoutError):
+            return "timed out"
         return "connection refused or host unknown"
     if isinstance(reason, ProtocolError):
         return "the connection broke"

@@ -65,6 +65,12 @@ class ApiFault(MetadeployError):
         self.code = code
 
 
+class Unreachable(MetadeployError):
+    """Nothing was sent: nobody answers at that address."""
+
+    hint = "Check the URL and the network, then run the same command again."
+
+
 class LostAnswer(MetadeployError):
     """A request may or may not have reached the org: its answer never arrived."""
 

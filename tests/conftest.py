@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from raw_server import RawServer
 
 from metadeploy import cli
 
@@ -50,3 +51,17 @@ def runner(project, capsys, monkeypatch):
         return Ran(code, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def raw_server():
+    """Make servers of canned answers: raw_server(reply, ...) → RawServer."""
+    made = []
+
+    def make(*replies, **how):
+        made.append(RawServer(*replies, **how))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()

@@ -1,0 +1,378 @@
+"""What a connection makes of servers that misbehave. Source of the cases: faults that
+users of Salesforce tools met, and what requests does about them by itself."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import time
+
+import pytest
+from raw_server import http, reset
+
+from metadeploy.connection import Connection, checked_url, read_json
+from metadeploy.errors import ApiFault, AuthError, LostAnswer, Unreachable
+from metadeploy.model import Secret
+
+TOKEN = "00Dxx0000000001!canary.token"
+
+
+@pytest.fixture
+def connect():
+    made = []
+
+    def to(server, **how):
+        url = server if isinstance(server, str) else server.url
+        made.append(Connection(url, Secret(TOKEN), **how))
+        return made[-1]
+
+    yield to
+    for connection in made:
+        connection.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def test_a_whole_answer(raw_server, connect):
+    server = raw_server(http('{"a": 1}', Content_Type="application/json"))
+    answer = connect(server).call("POST", "/x?q=1", body=b"asked", headers={"A": "b"})
+    assert (answer.status, answer.body) == (200, b'{"a": 1}')
+    assert answer.content_type == "application/json"
+    assert server.requests[0].startswith(b"POST /x?q=1 HTTP/1.1\r\n")
+    assert server.requests[0].endswith(b"\r\n\r\nasked")
+    assert b"\r\nA: b\r\n" in server.requests[0]
+
+
+def test_the_connection_is_used_again(raw_server, connect):
+    server = raw_server(http("one"), http("two"))
+    connection = connect(server)
+    assert [connection.call("GET", "/").body for _ in range(2)] == [b"one", b"two"]
+    assert server.connections == 1
+
+
+def test_chunks_make_a_whole_answer(raw_server, connect):
+    chunks = (
+        b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    )
+    assert connect(raw_server(chunks)).call("GET", "/").body == b"abc"
+
+
+def test_no_packed_answer_is_asked_for(raw_server, connect):
+    server = raw_server(http("x", Content_Encoding="identity"))
+    assert connect(server).call("GET", "/").body == b"x"
+    assert b"\r\nAccept-Encoding: identity\r\n" in server.requests[0]
+
+
+def test_no_content_needs_no_length(raw_server, connect):
+    answer = connect(raw_server(b"HTTP/1.1 204 X\r\n\r\n")).call("DELETE", "/")
+    assert (answer.status, answer.body) == (204, b"")
+
+
+def test_a_refused_port_means_that_nothing_was_sent(connect):
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(Unreachable) as caught:
+        connect(url).call("POST", "/", body=b"x")
+    assert (
+        str(caught.value) == f"cannot reach {url}: connection refused or host unknown"
+    )
+    assert caught.value.hint
+
+
+def test_a_host_that_cannot_be(connect):
+    with pytest.raises(Unreachable, match="host unknown"):
+        connect(f"https://{'a' * 64}.example").call("GET", "/")
+
+
+def test_a_server_without_tls(raw_server, connect):
+    server = raw_server(greeting=b"220 mail.example.com ESMTP\r\n")
+    with pytest.raises(Unreachable, match="it does not speak TLS"):
+        connect(f"https://127.0.0.1:{server.port}").call("GET", "/")
+
+
+def test_a_certificate_of_nobody(tmp_path, connect):
+    from metadeploy.emulator.server import serve
+    from metadeploy.emulator.state import open_world
+
+    world = open_world(tmp_path / "w" / "world.db")
+    with serve(world, tls_port=0) as server, pytest.raises(Unreachable) as caught:
+        connect(str(server.https_url)).call("GET", "/services/data")
+    world.close()
+    assert "its certificate is not trusted" in str(caught.value)
+
+
+CUT = {
+    "reset": reset,
+    "closed without an answer": b"HTTP/1.1",
+    "cut in the head": b"HTTP/1.1 200 X\r\nContent-Le",
+    "short of its length": b"HTTP/1.1 200 X\r\nX: y\r\ncontent-length: 9\r\n\r\n<ok/>",
+    "cut between chunks": (
+        b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<ok/>\r\n"
+    ),
+    "cut in a chunk": (b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<ok"),
+    "without a length": b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n<ok/>",
+    "with a length that is none": (
+        b"HTTP/1.1 200 X\r\ncontent-length: five\r\n\r\n<ok/>"
+    ),
+    "with another transfer encoding": (
+        b"HTTP/1.1 200 X\r\nTransfer-Encoding: identity\r\n\r\n<ok/>"
+    ),
+    "packed, and cut": http(gzip.compress(b"a" * 99)[:-9], Content_Encoding="gzip"),
+    "not HTTP": b"220 mail.example.com ESMTP\r\n\r\n",
+    "with 300 headers": b"HTTP/1.1 200 X\r\n" + b"A: b\r\n" * 300 + b"\r\n",
+    "with a head without end": b"HTTP/1.1 200 X\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("reply", CUT.values(), ids=CUT)
+def test_an_answer_that_is_not_whole_is_lost(raw_server, connect, reply):
+    server = raw_server(reply)
+    with pytest.raises(LostAnswer) as caught:
+        connect(server).call("POST", "/services/Soap/m/66.0", body=b"<deploy/>")
+    assert len(server.requests) == 1  # never sent twice
+    assert len(str(caught.value)) < 120
+
+
+def test_a_reset_in_the_middle_of_the_request(raw_server, connect):
+    server = raw_server(reset, read_body=False)
+    with pytest.raises(LostAnswer, match=r"no whole answer .*: the connection broke"):
+        connect(server).call("POST", "/", body=bytes(5_000_000))
+
+
+def test_a_server_that_answers_before_it_has_read_all(raw_server, connect):
+    server = raw_server(http("too large", 413), read_body=False)
+    try:
+        assert connect(server).call("POST", "/", body=bytes(5_000_000)).status == 413
+    except LostAnswer:
+        assert len(server.requests) == 1  # the rest of the body met a reset first
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(raw_server, connect, status):
+    other = raw_server(http("stolen"))
+    server = raw_server(http("", status, Location=f"{other.url}/steal"))
+    answer = connect(server).call("POST", "/", body=b"session and zip")
+    assert answer.status == status
+    assert other.requests == []
+
+
+def test_the_environment_decides_nothing(raw_server, connect, monkeypatch, tmp_path):
+    other = raw_server(http("stolen"))
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password canary-pass")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, other.url)
+        monkeypatch.setenv(name.lower(), other.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    server = raw_server(http("ok"))
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert connect(server).call("GET", "/", headers=bearer).body == b"ok"
+    assert f"Authorization: Bearer {TOKEN}".encode() in server.requests[0]
+    assert b"Basic" not in server.requests[0]
+    assert other.requests == []
+
+
+def took(work):
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+HEAD = b"HTTP/1.1 200 X\r\nContent-Length: 400\r\n\r\n"
+SLOW = {
+    "silence": lambda talk: talk.silence(),
+    "silence after the head": lambda talk: (talk.send(HEAD), talk.silence()),
+    "a head byte by byte": lambda talk: talk.drip(HEAD, 0.05),
+    "a body byte by byte": lambda talk: (
+        talk.send(HEAD),
+        talk.drip(b"x" * 400, 0.05),
+    ),
+    "chunks byte by byte": lambda talk: (
+        talk.send(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        talk.drip(b"1\r\nx\r\n" * 100, 0.05),
+    ),
+}
+
+
+@pytest.mark.parametrize("reply", SLOW.values(), ids=SLOW)
+def test_a_call_ends_in_time_whatever_drips(raw_server, connect, reply):
+    connection = connect(raw_server(reply), timeout=0.4)
+
+    def call():
+        with pytest.raises(LostAnswer, match="timed out"):
+            connection.call("POST", "/", body=b"x")
+
+    assert 0.3 < took(call) < 2  # each byte comes within 0.05 s; all would take 20 s
+
+
+def test_a_peer_that_reads_nothing(connect):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        connection = connect(url, timeout=0.4)
+
+        def call():
+            with pytest.raises(LostAnswer):
+                connection.call("POST", "/", body=bytes(50_000_000))
+
+        assert took(call) < 5
+
+
+def test_a_slow_answer_leaves_the_next_call_its_time(raw_server, connect):
+    def late(talk):
+        talk.drip(http("late"), 0.004)
+
+    server = raw_server(http("a"), late)
+    connection = connect(server, timeout=3)
+    assert [connection.call("GET", "/").body for _ in range(2)] == [b"a", b"late"]
+
+
+def test_an_answer_may_not_be_endless(raw_server, connect):
+    server = raw_server(http("x" * 200_001))
+    with pytest.raises(LostAnswer, match="larger than 200000 bytes"):
+        connect(server, limit=200_000).call("GET", "/")
+    assert connect(server, limit=200_001).call("GET", "/").status == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "checked"),
+    [
+        ("https://acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+        ("https://acme.my.salesforce.com/x?y#z", "https://acme.my.salesforce.com"),
+        ("https://acme.my.salesforce.com:8443/", "https://acme.my.salesforce.com:8443"),
+        ("HTTPS://ACME.example", "https://acme.example"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://localhost", "http://localhost"),
+        ("http://[::1]:81", "http://[::1]:81"),
+    ],
+)
+def test_addresses_that_a_session_may_go_to(url, checked):
+    assert checked_url(url) == checked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://acme.my.salesforce.com",
+        "http://127.0.0.1.evil.example",
+        "http://10.0.0.1",
+        "ftp://acme.example",
+        "acme.my.salesforce.com",
+        "",
+        "https://",
+        "https:///path",
+        "https://[::1",
+        "https://acme.example:99999",
+        "https://acme.example:port",
+        "https://me:canary-pass@acme.example",
+        "https://acme.my.salesforce.com@evil.example",
+        "https://@evil.example",
+        "http://127.0.0.1@evil.example",
+        "https://evil.example\\@acme.my.salesforce.com",
+        "https://acme.example evil.example",
+        "https://acme.exаmple",
+        "https://.example",
+    ],
+)
+def test_addresses_that_no_session_goes_to(url):
+    with pytest.raises(ApiFault) as caught:
+        Connection(url, Secret(TOKEN))
+    assert "is no address for a session: https is needed" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_path_cannot_lead_elsewhere(raw_server, connect):
+    other = raw_server(http("stolen"))
+    connection = connect(raw_server(http("ok")))
+    with pytest.raises(ApiFault, match="is no path"):
+        connection.call("GET", f"@127.0.0.1:{other.port}/steal")
+    assert other.requests == []
+
+
+@pytest.mark.parametrize("token", ["a b", "a\nb", "a\r\nX: y", "tökén", "a\x00"])
+def test_what_cannot_be_a_token_is_told_without_it(token):
+    with pytest.raises(AuthError) as caught:
+        Connection("https://acme.example", Secret(token))
+    assert str(caught.value) == "the access token has characters that no token has"
+
+
+def test_nothing_secret_is_logged_or_said(raw_server, connect, caplog):
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    connection = connect(raw_server(http("ok"), reset))
+    connection.call("POST", "/", body=TOKEN.encode(), headers=bearer)
+    with pytest.raises(LostAnswer) as caught:
+        connection.call("POST", "/", body=TOKEN.encode(), headers=bearer)
+    said = [repr(connection)]
+    error: BaseException | None = caught.value
+    while error is not None:
+        said.append(repr(error))
+        error = error.__cause__ or error.__context__
+    assert len(said) > 2  # what was translated stays known
+    assert caplog.records  # urllib3 does log at this level
+    assert "canary" not in caplog.text + "".join(said)
+
+
+def test_what_json_says(raw_server, connect):
+    def read(reply):
+        return read_json(connect(raw_server(reply)).call("GET", "/"))
+
+    assert read(http('{"a": [1, null]}')) == {"a": [1, None]}
+    assert read(http('\ufeff{"a": 1}')) == {"a": 1}
+    assert read(http("", 204)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "message"),
+    [
+        (
+            400,
+            '[{"errorCode": "MALFORMED_QUERY", "message": "unexpected token"}]',
+            "MALFORMED_QUERY",
+            "MALFORMED_QUERY: unexpected token",
+        ),
+        (
+            400,
+            '{"error": "invalid_grant", "error_description": "ip restricted"}',
+            "invalid_grant",
+            "invalid_grant: ip restricted",
+        ),
+        (500, "{}", "500", "500: refused"),
+        (401, "[]", "401", "401: refused without a reason"),
+        (503, '"busy"', "503", "503: refused without a reason"),
+    ],
+)
+def test_what_json_says_of_a_fault(raw_server, connect, status, body, code, message):
+    answer = connect(raw_server(http(body, status))).call("GET", "/")
+    with pytest.raises(ApiFault) as caught:
+        read_json(answer)
+    assert (caught.value.code, str(caught.value)) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (
+            http("<html>", 503, Content_Type="text/html; charset=x"),
+            "503 with text/html",
+        ),
+        (http("<html>", Content_Type="text/html"), "200 with text/html"),
+        (http(""), "200 with nothing"),
+        (http("", 307, Location="https://evil.example"), "307 with nothing"),
+        (http('{"a": '), "200 with nothing"),
+        (http(b"\xff\xfe\xff"), "200 with nothing"),
+        (http("[" * 100_000), "200 with nothing"),
+        (http("1" * 10_000), "200 with nothing"),
+    ],
+)
+def test_what_is_no_json_is_lost(raw_server, connect, reply, said):
+    answer = connect(raw_server(reply)).call("GET", "/")
+    with pytest.raises(LostAnswer) as caught:
+        read_json(answer)
+    assert str(caught.value) == f"HTTP {said} where JSON was expected"
