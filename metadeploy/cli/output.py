@@ -13,6 +13,7 @@ import click
 
 from metadeploy.errors import InvalidMetadata, MetadeployError, PlanRefused
 from metadeploy.model import Problem
+from metadeploy.rules import page
 
 Json: TypeAlias = (
     "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
@@ -75,6 +76,7 @@ def problem_json(problem: Problem) -> dict[str, Json]:
         "rule": problem.rule,
         "message": problem.message,
         "remedy": problem.remedy,
+        "docs": page.anchor(problem.rule),
     }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from metadeploy.model import Component, Problem
 from metadeploy.rules import access, apps, clients, names, structure
 from metadeploy.rules.orgs import Pin, check_orgs
-from metadeploy.rules.registry import RULES, Rule
+from metadeploy.rules.registry import RULES
+from metadeploy.rules.rule import Rule
 
 __all__ = ["RULES", "Pin", "Rule", "check", "check_orgs"]
 

@@ -1,0 +1,83 @@
+"""Rules of the house: what no org refuses, and still should not be deployed."""
+
+from __future__ import annotations
+
+from metadeploy.rules.rule import GUIDE, WSDL, error, warning
+
+FILES = (
+    error(
+        "MD001",
+        "yaml",
+        why="The file is no YAML 1.2 of plain values: a key may stand once, tags are "
+        "not allowed.",
+        remedy="Correct the line that is named.",
+        source="YAML 1.2",
+    ),
+    error(
+        "MD002",
+        "too-big",
+        why="No org file is that large: an alias that multiplies itself, or a mistake.",
+        remedy="Make the file smaller.",
+        source="metadeploy",
+    ),
+    error(
+        "MD010",
+        "org-file",
+        why="An org file has keys and values of the published schema, no others.",
+        remedy="Correct the key or the value; docs/org.schema.json has them all.",
+        source="metadeploy",
+    ),
+    warning(
+        "MD011",
+        "no-place-in-client-app",
+        why="An External Client App does not have everything that a connected app has.",
+        remedy="Take it out, or keep the app a connected app in this org.",
+        source=f"{WSDL}; {GUIDE}",
+    ),
+    error(
+        "MD020",
+        "template-syntax",
+        why="The template is no Jinja2.",
+        remedy="Correct the line that is named.",
+        source="Jinja2",
+    ),
+    error(
+        "MD021",
+        "undefined",
+        why="A template may use only what the org's values define, so that nothing is "
+        "left out by a slip of the pen.",
+        remedy="Add the value to the org's file or to orgs/defaults.yaml.",
+        source="metadeploy",
+    ),
+    error(
+        "MD022",
+        "template-fault",
+        why="The template cannot be rendered with this org's values.",
+        remedy="Correct the value or the template.",
+        source="metadeploy",
+    ),
+    error(
+        "MD023",
+        "template-header",
+        why="The first comment of a template may say for_each and as, no more.",
+        remedy="Write for_each: LIST, as: NAME, each on a line of its own.",
+        source="metadeploy",
+    ),
+)
+
+ORGS = (
+    error(
+        "MD601",
+        "same-org",
+        why="Two org files for one org overwrite one another.",
+        remedy="Correct the org id, or remove one of the files.",
+        source="metadeploy",
+    ),
+    error(
+        "MD602",
+        "same-key",
+        why="A consumer key can be taken once in all of Salesforce.",
+        remedy="Remove the pinned key from one of them: metadeploy derives another.",
+        source=f"{GUIDE}, ConnectedAppOauthConfig",
+    ),
+)
