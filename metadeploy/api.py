@@ -27,7 +27,7 @@ from metadeploy.keys import Credentials, KeyChoice
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Secret
 from metadeploy.orgfile import Org
-from metadeploy.plan import Plan, Wanted, make_plan
+from metadeploy.plan import Plan, Wanted
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
 from metadeploy.workspace import Workspace
@@ -120,10 +120,8 @@ class Orgs:
 
     def _plan(self, target: Target, wanted: Wanted, allowed: frozenset[str]) -> Plan:
         # What we recorded is kept by org Id, which only the org itself tells.
-        journal = self.journal()
-        actual = deploy.read_actual(target, wanted)
-        recorded = journal.recorded(actual.facts.org_id)
-        return make_plan(actual, wanted, recorded, allowed=allowed)
+        recorded = self.journal().recorded
+        return deploy.plan(target, wanted, recorded, allowed=allowed)
 
     def deploy(
         self,
@@ -197,7 +195,9 @@ class Orgs:
         """Return the consumer key of each app of an org, as the org has it."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        actual = deploy.read_actual(self._target(org), wanted)
+        target = self._target(org)
+        wanted = deploy.resolve_names(target, wanted)
+        actual = deploy.read_actual(target, wanted)
         found: list[AppKey] = []
         for component in wanted.components:
             app = keys.app_of(component)

@@ -6,11 +6,11 @@ Every edge arrives as an argument. Only this module knows the order of steps.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from metadeploy import keys, package, xmlfile
+from metadeploy import externalapp, keys, package, xmlfile
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action, Change, access_changes
 from metadeploy.errors import (
@@ -32,7 +32,16 @@ from metadeploy.model import (
     Secret,
     id18,
 )
-from metadeploy.plan import Actual, OrgFacts, Plan, Wanted, locate, make_plan
+from metadeploy.plan import (
+    Actual,
+    OrgFacts,
+    Plan,
+    Refusal,
+    Wanted,
+    locate,
+    make_plan,
+    renamed,
+)
 from metadeploy.xmlfile import XmlError
 
 _APP_TYPES = {
@@ -140,11 +149,15 @@ class Proof:
 
 @dataclass(frozen=True)
 class Verified:
-    """What the org is like after all: differences left, and each app's proof."""
+    """What the org is like after all: differences left, and each app's proof.
+
+    consumer_keys: by app, as the org has them.
+    """
 
     changes: tuple[Change, ...]
     access_changes: tuple[AccessChange, ...]
     proofs: tuple[Proof, ...]
+    consumer_keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -158,7 +171,7 @@ class Outcome:
 
     result: the org's own; its status is "Unchanged" where nothing was to do. repaired:
     access that the deploy did not bring about and records did. verified: None where
-    nothing was changed.
+    nothing was changed. own_keys: new apps whose key the org made itself.
     """
 
     plan: Plan
@@ -166,6 +179,7 @@ class Outcome:
     result: DeployResult
     repaired: tuple[AccessChange, ...]
     verified: Verified | None
+    own_keys: tuple[str, ...] = ()
 
 
 def read_actual(target: Target, wanted: Wanted) -> Actual:
@@ -199,9 +213,13 @@ def read_actual(target: Target, wanted: Wanted) -> Actual:
 
 
 def _retrieve(target: Target, wanted: Wanted) -> tuple[Component, ...]:
-    if not wanted.components:
-        return ()
     manifest = package.retrieve_manifest(wanted.components, wanted.api_version)
+    return _retrieved(target, manifest)
+
+
+def _retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
+    if not manifest.members:
+        return ()
     retrieve_id = target.metadata.retrieve(manifest)
     deadline = target.clock.now() + 600
     for pause in _pauses():
@@ -244,12 +262,87 @@ def _holders(target: Target, wanted: Wanted) -> dict[str, tuple[str, dict[Ref, s
 def plan(
     target: Target,
     wanted: Wanted,
-    recorded: Iterable[Component] = (),
+    recorded: Callable[[str], Iterable[Component]] = lambda org_id: (),
     *,
     allowed: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Read the org and return what would make it match; nothing is changed."""
-    return make_plan(read_actual(target, wanted), wanted, recorded, allowed=allowed)
+    """Read the org and return what would make it match; nothing is changed.
+
+    recorded: returns what we last deployed to the org of an 18-character Id. Where a
+    new ConnectedApp is wanted, the org is asked by a check-only deploy whether it
+    still lets anybody create one.
+    """
+    wanted = resolve_names(target, wanted)
+    actual = read_actual(target, wanted)
+    made = make_plan(actual, wanted, recorded(actual.facts.org_id), allowed=allowed)
+    blocked = _creation_blocked(target, made)
+    return replace(made, refusals=(*made.refusals, *blocked))
+
+
+_BLOCKED = "You can't create a connected app"
+
+
+def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
+    """Return a refusal where the org lets nobody create connected apps any more."""
+    created = {c.ref for c in made.changes if c.action is Action.CREATE}
+    apps = [
+        c for c in made.package if c.ref.type == "ConnectedApp" and c.ref in created
+    ]
+    if not apps:
+        return ()
+    target.progress.step("asking whether connected apps may be created")
+    try:
+        zip_bytes = package.pack(apps, made.wanted.api_version)
+        deploy_id = target.metadata.deploy(zip_bytes, DeployOptions(check_only=True))
+        result = wait(target, deploy_id, timeout=120)
+    except (ApiFault, DeployTimeout, LostAnswer):
+        return ()  # it is only asked to warn early; the deploy itself will tell
+    blocked = [m.full_name for m in result.messages if _BLOCKED in m.problem]
+    if not blocked:
+        return ()
+    names = ", ".join(sorted(blocked))
+    return (
+        Refusal(
+            "creation-blocked",
+            f"{made.facts.name} lets nobody create connected apps ({names})",
+            "",
+            "Make it an External Client App: say `kind: external_client_app` of it"
+            f" under `apps` in the file of org {made.wanted.org}; `metadeploy migrate`"
+            " shows what that means. Or have Salesforce support enable the creation.",
+        ),
+    )
+
+
+def resolve_names(target: Target, wanted: Wanted) -> Wanted:
+    """Return `wanted` with External Client App files under the org's own names.
+
+    An org makes policy files by itself, under names of its choosing, and refuses a
+    second one for the same app (observed); so they are updated where they are.
+    """
+    parts = {c.ref: externalapp.app_of(c) for c in wanted.components}
+    ours = {ref: app for ref, app in parts.items() if app}
+    if not ours:
+        return wanted
+    types = sorted({ref.type for ref in ours})
+    listed: set[Ref] = set()
+    for start in range(0, len(types), 3):
+        found = target.metadata.list_metadata(types[start : start + 3])
+        listed |= {f.ref for f in found}
+    strangers = [
+        ref
+        for ref in sorted(listed - ours.keys())
+        if ref.full_name.startswith(tuple(set(ours.values())))
+    ]
+    owners = {
+        (c.ref.type, externalapp.app_of(c)): c.ref
+        for c in _retrieved(target, Manifest.of(strangers, wanted.api_version))
+    }
+    names = {
+        ref: owners[ref.type, app]
+        for ref, app in ours.items()
+        if ref not in listed and (ref.type, app) in owners
+    }
+    return renamed(wanted, names)
 
 
 def check_fresh(planned: Plan, now: Plan) -> None:
@@ -281,51 +374,117 @@ def deploy(
         raise PlanRefused(str(r) for r in plan.refusals)
     if plan.empty:
         return Outcome(plan, "", _NOTHING_TO_DO, (), None)
-    sent = _with_keys(plan, master)
     digest = package.digest(package.files(plan.package, plan.wanted.api_version))
     run_id = journal.begin(plan, digest, check_only=options.check_only)
-    result = _NOTHING_SENT
-    if sent:
-        target.progress.step(f"deploying {len(sent)} components")
-        zip_bytes = package.zip_files(package.files(sent, plan.wanted.api_version))
-        deploy_id = target.metadata.deploy(zip_bytes, options)
-        journal.sent(run_id, deploy_id)
-        result = wait(target, deploy_id, timeout=timeout)
-        if not (result.done and result.success and result.status == "Succeeded"):
-            journal.finish(run_id, result.status)
-            raise DeployFailed(result, _failure(plan.wanted.org, sent, result))
+    sender = _Sender(target, journal, run_id, options, timeout)
+    first, later = _phases(plan)
+    result = sender.send(plan, first, master)
     if options.check_only:
         journal.finish(run_id, "Checked")
         return Outcome(plan, run_id, result, (), None)
-    repaired = settle_access(target, plan.wanted)
-    verified = verify(target, plan.wanted)
+    wanted = plan.wanted
+    if later:
+        wanted = resolve_names(target, wanted)
+        rest = make_plan(read_actual(target, wanted), wanted)
+        result = sender.send(rest, rest.package, master)
+    repaired = settle_access(target, wanted)
+    verified = verify(target, wanted)
     journal.finish(
         run_id,
         "Verified" if verified.ok else "Unverified",
-        plan.wanted.components if verified.ok else (),
+        wanted.components if verified.ok else (),
     )
-    return Outcome(plan, run_id, result, repaired, verified)
+    own = tuple(sorted(sender.sent_keys.items() - verified.consumer_keys.items()))
+    own_keys = tuple(app for app, _ in own)
+    return Outcome(plan, run_id, result, repaired, verified, own_keys)
+
+
+def _phases(plan: Plan) -> tuple[tuple[Component, ...], bool]:
+    """Return what is sent first, and whether more follows.
+
+    The policies of an External Client App that is only now created come after it: the
+    org makes them itself, under its own names, and policies that arrive before the
+    OAuth settings have broken orgs' Setup pages (observed).
+    """
+    created = {c.ref for c in plan.changes if c.action is Action.CREATE}
+    apps = {r.full_name for r in created if r.type == externalapp.HEADER}
+    first = tuple(
+        c
+        for c in plan.package
+        if c.ref.type not in externalapp.POLICIES or externalapp.app_of(c) not in apps
+    )
+    return first, len(first) < len(plan.package)
+
+
+@dataclass
+class _Sender:
+    """Sends the packages of one run, and knows which keys it sent."""
+
+    target: Target
+    journal: Journal
+    run_id: str
+    options: DeployOptions
+    timeout: float
+    sent_keys: dict[str, str] = field(default_factory=dict)
+
+    def send(
+        self, plan: Plan, package_: tuple[Component, ...], master: Callable[[], Secret]
+    ) -> DeployResult:
+        """Deploy components, with the keys of the apps that `plan` creates.
+
+        Raises DeployFailed when the org kept nothing.
+        """
+        if not package_:
+            return _NOTHING_SENT
+        sent = self._with_keys(plan, package_, master)
+        result = self._deploy(plan, sent)
+        if _refuses_keys(result, plan):
+            # Orgs differ in whether an External Client App may bring a key (observed).
+            self.target.progress.step("the org wants to make the key itself")
+            self.sent_keys = dict.fromkeys(self.sent_keys, "")
+            sent = tuple(map(keys.without_key, sent))
+            result = self._deploy(plan, sent)
+        if not (result.done and result.success and result.status == "Succeeded"):
+            self.journal.finish(self.run_id, result.status)
+            raise DeployFailed(result, _failure(plan.wanted.org, sent, result))
+        return result
+
+    def _deploy(self, plan: Plan, sent: tuple[Component, ...]) -> DeployResult:
+        self.target.progress.step(f"deploying {len(sent)} components")
+        zip_bytes = package.zip_files(package.files(sent, plan.wanted.api_version))
+        deploy_id = self.target.metadata.deploy(zip_bytes, self.options)
+        self.journal.sent(self.run_id, deploy_id)
+        return wait(self.target, deploy_id, timeout=self.timeout)
+
+    def _with_keys(
+        self, plan: Plan, package_: tuple[Component, ...], master: Callable[[], Secret]
+    ) -> tuple[Component, ...]:
+        new = {k.component: k for k in plan.new_keys}
+        sent: list[Component] = []
+        for component in package_:
+            key = new.get(component.ref)
+            if key is not None:
+                org_id = plan.facts.org_id
+                made = keys.credentials(master(), org_id, key.app, key.choice)
+                component = keys.with_key(component, made)
+                self.sent_keys[key.app] = made.consumer_key
+            sent.append(component)
+        return tuple(sent)
+
+
+def _refuses_keys(result: DeployResult, plan: Plan) -> bool:
+    """Tell if the org refuses the key of an app that it does not have yet."""
+    new = {(k.component.type, k.component.full_name) for k in plan.new_keys}
+    return any(
+        "You cannot provide a Consumer Key" in m.problem
+        for m in result.messages
+        if not m.success and (m.component_type, m.full_name) in new
+    )
 
 
 # What a plan that changes access only, by records, has for a deploy.
 _NOTHING_SENT = DeployResult(id="", status="Succeeded", done=True, success=True)
 _NOTHING_TO_DO = DeployResult(id="", status="Unchanged", done=True, success=True)
-
-
-def _with_keys(plan: Plan, master: Callable[[], Secret]) -> tuple[Component, ...]:
-    """Return the package with the keys of the apps that it creates."""
-    new = {k.component: k for k in plan.new_keys}
-    return tuple(
-        keys.with_key(
-            c,
-            keys.credentials(
-                master(), plan.facts.org_id, new[c.ref].app, new[c.ref].choice
-            ),
-        )
-        if c.ref in new
-        else c
-        for c in plan.package
-    )
 
 
 def wait(target: Target, deploy_id: str, *, timeout: float) -> DeployResult:
@@ -374,6 +533,7 @@ def settle_access(target: Target, wanted: Wanted) -> tuple[AccessChange, ...]:
 def verify(target: Target, wanted: Wanted) -> Verified:
     """Read the org again, compare, and ask for a token with each app's own key."""
     target.progress.step("verifying")
+    wanted = resolve_names(target, wanted)
     actual = read_actual(target, wanted)
     left = make_plan(actual, wanted, wanted.components)
     proofs: list[Proof] = []
@@ -387,7 +547,8 @@ def verify(target: Target, wanted: Wanted) -> Verified:
         else:
             org_id = actual.facts.org_id
             proofs.append(target.prover.prove(component, app, org_id, key))
-    return Verified(left.changes, left.access_changes, tuple(proofs))
+    found = (left.changes, left.access_changes, tuple(proofs))
+    return Verified(*found, actual.consumer_keys)
 
 
 def _failure(org: str, sent: Iterable[Component], result: DeployResult) -> str:

@@ -76,6 +76,9 @@ class _Leaf:
     flags: frozenset[str]
 
 
+_NO_LEAF = _Leaf("", None, frozenset())
+
+
 def diff(
     actual: Iterable[Component],
     wanted: Iterable[Component],
@@ -216,8 +219,33 @@ def _compare(
     if wanted.ref.type in OVERLAID:
         said = frozenset(_leaves(recorded)) if recorded is not None else frozenset()
         gone &= said
-    fields = _fields(have, leaves, gone)
-    return Change(Action.UPDATE, wanted.ref, fields) if fields else None
+    fields = _fields(have, leaves, gone) + _unreadable(leaves, _leaves(recorded))
+    if not fields:
+        return None
+    return Change(Action.UPDATE, wanted.ref, tuple(sorted(fields, key=_by_path)))
+
+
+def _by_path(field: FieldChange) -> str:
+    return field.path
+
+
+def _unreadable(
+    want: Mapping[str, _Leaf], recorded: Mapping[str, _Leaf]
+) -> tuple[FieldChange, ...]:
+    """Compare with our record what no org gives back, such as an app's certificate.
+
+    Without a record nobody knows what the org has, and nothing is claimed to differ.
+    """
+    found: list[FieldChange] = []
+    for path in sorted(want.keys() | recorded.keys() if recorded else ()):
+        new, old = want.get(path), recorded.get(path)
+        flags = (new or old or _NO_LEAF).flags
+        if "write-only" not in flags or flags & {"create-only", "secret"}:
+            continue
+        if (new and new.value) != (old and old.value):
+            values = (old.value if old else None, new.value if new else None)
+            found.append(FieldChange(path, *values))
+    return tuple(found)
 
 
 def _fields(

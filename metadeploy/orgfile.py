@@ -50,8 +50,12 @@ class AppLogin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one app is in this org. Raising `generation` gives it a new key."""
+    """What one app is in this org. Raising `generation` gives it a new key.
 
+    kind: what a ConnectedApp template makes here.
+    """
+
+    kind: Literal["connected_app", "external_client_app"] = "connected_app"
     generation: int = 1
     consumer_key: str | None = None
     login: AppLogin | None = None

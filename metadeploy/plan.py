@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lxml import etree
 
-from metadeploy import keys, package, xmlfile
+from metadeploy import externalapp, keys, package, xmlfile
 from metadeploy.access import AppAccess, Raised, lower_access
 from metadeploy.diff import (
     OVERLAID,
@@ -93,14 +93,22 @@ class NewKey:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a plan may not run: its code, the reason, the flag that allows it."""
+    """Why a plan may not run: its code, the reason, and what to do.
+
+    flag: what allows it, "" where nothing does.
+    """
 
     code: str
     message: str
     flag: str
+    remedy: str = ""
+
+    @property
+    def advice(self) -> str:
+        return f"Allow it with {self.flag}." if self.flag else self.remedy
 
     def __str__(self) -> str:
-        return f"{self.message} (allow it with {self.flag})"
+        return f"{self.message}. {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,7 @@ def _package(
             component = merge(old, component, recorded.get(component.ref))
         elif old is not None:
             component = keys.without_key(component)
-        sent.append(component)
+        sent.append(externalapp.strip_org_bound(component))
     places = {(app, holder): (path, line) for app, holder, path, line in wanted.places}
     return lower_access(sent, Raised(tuple(sent), wanted.access, places))
 
@@ -187,8 +195,8 @@ def _lists_access_of(component: Component) -> str | None:
     """Return the app whose holders this component lists in the org."""
     if component.ref.type == "ConnectedApp":
         return component.ref.full_name
-    if component.ref.type == "ExtlClntAppOauthConfigurablePolicies":
-        return _text(component, "externalClientApplication")
+    if component.ref.type == externalapp.OAUTH_POLICY:
+        return externalapp.app_of(component)
     return None
 
 
@@ -267,6 +275,16 @@ def _fingerprint(actual: Actual, wanted: Wanted, sent: Iterable[Component]) -> s
         add(*(str(h) for h in sorted(said.revokes)))
     add(package.digest(package.files(sent, wanted.api_version)))
     return sha.hexdigest()
+
+
+def renamed(wanted: Wanted, names: Mapping[Ref, Ref]) -> Wanted:
+    """Return `wanted` with components under the names that the org has for them."""
+    if not names:
+        return wanted
+    components = tuple(
+        replace(c, ref=names.get(c.ref, c.ref)) for c in wanted.components
+    )
+    return replace(wanted, components=tuple(sorted(components, key=lambda c: c.ref)))
 
 
 def locate(sources: Mapping[Ref, Source | None], ref: Ref, line: int) -> str:

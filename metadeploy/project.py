@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from metadeploy import keys, orgfile, rules, yamlfile
+from metadeploy import externalapp, keys, orgfile, rules, yamlfile
 from metadeploy.access import raise_access
 from metadeploy.errors import ConfigError, InvalidMetadata
 from metadeploy.keys import KeyChoice
@@ -106,7 +106,13 @@ class Project:
         """Return an org's components as templates say them, and every problem."""
         rendered = self.renderer.render(org)
         found = rules.check(rendered.components, api_version=org.api_version)
-        return rendered.components, (*rendered.problems, *found)
+        problems = [*rendered.problems, *found]
+        if any(app.kind == "external_client_app" for app in org.file.apps.values()):
+            components, more = _converted(org, rendered.components)
+            again = rules.check(components, api_version=org.api_version)
+            problems += [p for p in (*more, *again) if p not in problems]
+            return components, tuple(problems)
+        return rendered.components, tuple(problems)
 
     def wanted(self, org: Org) -> Wanted:
         """Return what the org is to be like. Raises InvalidMetadata for any error."""
@@ -139,6 +145,32 @@ class Project:
             pins += _pinned_keys(org, components)
         found.update(rules.check_orgs(pins))
         return sorted(found, key=lambda p: p.order)
+
+
+def _converted(
+    org: Org, components: Iterable[Component]
+) -> tuple[tuple[Component, ...], list[Problem]]:
+    """Make External Client Apps of the apps that the org file wants as such."""
+    found: list[Component] = []
+    problems: list[Problem] = []
+    for component in components:
+        app = component.ref.full_name
+        wanted = org.app(app).kind == "external_client_app"
+        if component.ref.type != "ConnectedApp" or not wanted:
+            found.append(component)
+            continue
+        try:
+            converted = externalapp.convert(component)
+        except XmlError:
+            continue  # told by the rules already
+        found += converted.components
+        for lost in converted.lost:
+            what = f"an External Client App has no place for {lost.element} of {app}"
+            remedy = "Take it out, or keep the app a connected app in this org."
+            problems.append(
+                Problem(lost.path, lost.line, what, "MD011", Severity.WARNING, remedy)
+            )
+    return tuple(sorted(found, key=lambda c: c.ref)), problems
 
 
 def _pins(org: Org) -> list[rules.Pin]:

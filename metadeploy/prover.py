@@ -70,9 +70,16 @@ def _shown(session: auth.Session) -> str:
     return f"token for user {session.user_id}, scopes {scopes}"
 
 
+# In a ConnectedApp, and in the global settings of an External Client App.
+_CLIENT_CREDENTIALS = (
+    "oauthConfig/isClientCredentialEnabled",
+    "isClientCredentialsFlowEnabled",
+)
+
+
 def _allows_client_credentials(component: Component) -> bool:
     root = xmlfile.parse(component.body)
-    for path in ("oauthConfig/isClientCredentialEnabled", "isClientCredentialEnabled"):
+    for path in _CLIENT_CREDENTIALS:
         steps = "/".join(f"{{{METADATA_NS}}}{step}" for step in path.split("/"))
         if root.findtext(steps, "").strip() in ("true", "1"):
             return True

@@ -86,15 +86,15 @@ class Workspace:
 
 
 def find(start: Path) -> Workspace:
-    """Return the nearest folder, from `start` upwards, that has orgs/ or templates/.
+    """Return the nearest folder, from `start` upwards, that has an org file in orgs/.
 
     Raises ConfigError when there is none.
     """
     for folder in (start.resolve(), *start.resolve().parents):
-        if (folder / "orgs").is_dir() or (folder / "templates").is_dir():
+        if any((folder / "orgs").glob("**/*.y*ml")):
             return Workspace(folder)
     raise ConfigError(
-        f"no project here: {start} has no orgs/ and no templates/",
+        f"no project here: neither {start} nor a folder above has an orgs/*.yaml",
         hint="Make one with `metadeploy init`.",
     )
 

@@ -689,9 +689,9 @@ def wire(runner, project):
 
 
 def packages(bodies):
-    """The packages among request bodies, in the order of deploys."""
+    """The packages that were to be kept, in the order of deploys."""
     for body in bodies:
-        if b"ZipFile>" in body:
+        if b"ZipFile>" in body and b"checkOnly>false" in body:
             yield read_zip(base64_text(body.split(b"ZipFile>")[1].split(b"<")[0]))
 
 

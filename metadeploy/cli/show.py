@@ -45,7 +45,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     for refusal in plan.refusals:
         yield ""
         yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
-        yield f"  Allow it with {refusal.flag}."
+        yield f"  {shown(refusal.advice)}"
     yield ""
     yield f"  {_summary(plan)}"
 
@@ -159,6 +159,10 @@ def outcome_text(outcome: Outcome) -> str:
     lines = [f"{org}  {styled(word, fg=colour)}  {deploy_id}  run {outcome.run_id}"]
     for change in outcome.repaired:
         lines.append(f"  access was missing after the deploy and is repaired: {change}")
+    for app in outcome.own_keys:
+        lines.append(
+            f"  {shown(app)}: the org made the key itself, not from the master"
+        )
     lines += verified_lines(outcome.verified)
     return "\n".join(lines)
 
@@ -198,7 +202,12 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             for c in plan.drift
         ],
         "refusals": [
-            {"code": r.code, "message": r.message, "flag": r.flag}
+            {
+                "code": r.code,
+                "message": r.message,
+                "flag": r.flag,
+                "remedy": r.remedy,
+            }
             for r in plan.refusals
         ],
         "fingerprint": plan.fingerprint,
@@ -258,6 +267,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Json]:
         "changes": changes_json(outcome.plan),
         "repaired": [access_json(a) for a in outcome.repaired],
         "proofs": proofs_json(verified.proofs if verified else ()),
+        "ownKeys": list(outcome.own_keys),
         "messages": [message_json(m) for m in outcome.result.messages],
     }
 
