@@ -8,6 +8,7 @@ session id, so that logger is kept above it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,7 @@ logging.getLogger("zeep").setLevel(logging.INFO)
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _M = f"{{{METADATA_NS}}}"
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class MetadataApi:
 
         Raises LostAnswer when the org may have started it without our knowing its id.
         """
-        result = self._call(
+        result = self._call_one(
             "deploy",
             ZipFile=zip_bytes,
             DeployOptions={
@@ -80,19 +82,19 @@ class MetadataApi:
                 "testLevel": options.test_level or SkipValue,
             },
         )
-        return _needed(result[0] if result else None, "id")
+        return _needed(result, "id")
 
     def check_deploy_status(self, deploy_id: str) -> DeployResult:
         """Return how far a deploy is, with what it did to each component."""
-        (result,) = self._call(
+        result = self._call_one(
             "checkDeployStatus", asyncProcessId=deploy_id, includeDetails=True
         )
         return _deploy_result(result)
 
     def cancel_deploy(self, deploy_id: str) -> bool:
         """Ask to cancel; True when it is canceled already."""
-        (result,) = self._call("cancelDeploy", String=deploy_id)
-        return _text(result, "done") == "true"
+        result = self._call_one("cancelDeploy", String=deploy_id)
+        return _flag(result, "done")
 
     def retrieve(self, manifest: Manifest) -> str:
         """Start a retrieve and return its AsyncResult id ("09S…")."""
@@ -100,7 +102,7 @@ class MetadataApi:
             {"members": list(members), "name": name}
             for name, members in manifest.members.items()
         ]
-        result = self._call(
+        result = self._call_one(
             "retrieve",
             retrieveRequest={
                 "apiVersion": float(manifest.api_version),
@@ -108,7 +110,7 @@ class MetadataApi:
                 "unpackaged": {"types": types, "version": manifest.api_version},
             },
         )
-        return _needed(result[0] if result else None, "id")
+        return _needed(result, "id")
 
     def check_retrieve_status(self, retrieve_id: str) -> Retrieved | None:
         """Return what a retrieve brought, None while it runs.
@@ -116,10 +118,10 @@ class MetadataApi:
         The org deletes the zip once it is handed over: a lost answer means a new
         retrieve. Raises ApiFault when the retrieve failed.
         """
-        (result,) = self._call(
+        result = self._call_one(
             "checkRetrieveStatus", asyncProcessId=retrieve_id, includeZip=True
         )
-        if _text(result, "done") != "true":
+        if not _flag(result, "done"):
             return None
         if _text(result, "status") != "Succeeded":
             code = _text(result, "errorStatusCode")
@@ -143,6 +145,12 @@ class MetadataApi:
             )
             for r in results
         )
+
+    def _call_one(self, operation: str, **arguments: object) -> etree._Element:
+        results = self._call(operation, **arguments)
+        if len(results) != 1:
+            raise LostAnswer(f"{len(results)} results in the answer to {operation}")
+        return results[0]
 
     def _call(self, operation: str, **arguments: object) -> list[etree._Element]:
         client = _client()
@@ -174,10 +182,11 @@ def _results(answer: Answer, operation: str) -> list[etree._Element]:
     """Return the <result> elements of an answer to `operation`.
 
     Raises ApiFault for a fault, LostAnswer for what only looks like an answer: a
-    maintenage page, JSON, nothing, or XML that stops in the middle.
+    maintenance page, JSON, nothing, or XML that stops in the middle.
     """
     try:
-        root = xmlfile.parse(answer.body, huge=True)
+        # Only a zip may be larger than the 10 MB that the parser allows a text.
+        root = xmlfile.parse(answer.body, huge=operation == "checkRetrieveStatus")
     except xmlfile.XmlError as error:
         kind = answer.content_type.partition(";")[0] or "nothing"
         what = f"HTTP {answer.status} with {kind} instead of an answer to {operation}"
@@ -202,8 +211,12 @@ def _text(element: etree._Element, name: str) -> str:
     return element.findtext(f"{_M}{name}", "") or ""
 
 
-def _needed(element: etree._Element | None, name: str) -> str:
-    text = "" if element is None else _text(element, name)
+def _flag(element: etree._Element, name: str) -> bool:
+    return _text(element, name).strip() in ("true", "1")
+
+
+def _needed(element: etree._Element, name: str) -> str:
+    text = _text(element, name)
     if not text:
         raise LostAnswer(f"the org's answer has no {name}")
     return text
@@ -211,7 +224,7 @@ def _needed(element: etree._Element | None, name: str) -> str:
 
 def _number(element: etree._Element, name: str) -> int:
     text = _text(element, name)
-    return int(text) if text.isdigit() else 0
+    return int(text) if _NUMBER.fullmatch(text) else 0
 
 
 def _deploy_result(result: etree._Element) -> DeployResult:
@@ -221,9 +234,9 @@ def _deploy_result(result: etree._Element) -> DeployResult:
     return DeployResult(
         id=_needed(result, "id"),
         status=_needed(result, "status"),
-        done=_text(result, "done") == "true",
-        success=_text(result, "success") == "true",
-        check_only=_text(result, "checkOnly") == "true",
+        done=_flag(result, "done"),
+        success=_flag(result, "success"),
+        check_only=_flag(result, "checkOnly"),
         error_code=_text(result, "errorStatusCode"),
         error_message=_text(result, "errorMessage"),
         state_detail=_text(result, "stateDetail"),
@@ -239,12 +252,12 @@ def _message(row: etree._Element) -> DeployMessage:
         component_type=_text(row, "componentType"),
         full_name=_text(row, "fullName"),
         file_name=_text(row, "fileName"),
-        success=_text(row, "success") == "true",
+        success=_flag(row, "success"),
         problem=_text(row, "problem"),
         problem_type=_text(row, "problemType"),
         line=_number(row, "lineNumber"),
         column=_number(row, "columnNumber"),
-        created=_text(row, "created") == "true",
-        changed=_text(row, "changed") == "true",
-        deleted=_text(row, "deleted") == "true",
+        created=_flag(row, "created"),
+        changed=_flag(row, "changed"),
+        deleted=_flag(row, "deleted"),
     )
