@@ -7,13 +7,14 @@ carries there whether it is documented, observed or recalled (see `oauth_errors`
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from metadeploy.emulator import ids, profiles, records
 from metadeploy.emulator.apps import SALESFORCE_CLI, OauthApp, may_use, oauth_app
 from metadeploy.emulator.oauth_errors import refused
 from metadeploy.emulator.soql_time import seconds_of
+from metadeploy.emulator.staged import staged_of
 from metadeploy.emulator.state import OrgState, Plain, Record, World
 from metadeploy.emulator.tree import parse, text, tree_of, trees
 from metadeploy.model import Ref
@@ -51,8 +52,14 @@ def client_of(world: World, consumer_key: str) -> Client:
     if found is not None:
         org, ref = found
         app = oauth_app(org, ref)
-        if app is not None:
+        if app is not None and app.consumer_key == consumer_key:
             return Client(org, app)
+        former = staged_of(org, ref.full_name) if app and app.is_external else None
+        if app is not None and former is not None and former.key == consumer_key:
+            serving = replace(
+                app, consumer_key=former.key, consumer_secret=former.secret
+            )
+            return Client(org, serving)
     raise refused("invalid_client_id")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from metadeploy.emulator import rest_deploy, rest_query, rest_records
+from metadeploy.emulator import rest_apps, rest_deploy, rest_query, rest_records
 from metadeploy.emulator.dialects import rest_fault
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.records import permissions_of
@@ -141,6 +141,7 @@ _ROUTES: Routes = MappingProxyType(
     {
         "": {"GET": _resources},
         "limits": {"GET": _limits},
+        **rest_apps.ROUTES,
         **rest_deploy.ROUTES,
         **rest_query.ROUTES,
         **rest_records.ROUTES,
