@@ -26,6 +26,8 @@ PREFIXES = {
     "LoginHistory": "0Ya",
     "DeployRequest": "0Af",
     "RetrieveRequest": "09S",
+    "InstalledSubscriberPackage": "0A3",
+    "SubscriberPackage": "033",
     "ConnectedApp": "0H4",
     "ApexClass": "01p",
     "ApexPage": "066",

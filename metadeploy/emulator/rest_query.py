@@ -19,7 +19,15 @@ from metadeploy.emulator.wire import Answer, Json, json_answer
 
 PAGE = 2000
 TOOLING = frozenset(
-    {"DeployRequest", "Organization", "PermissionSet", "Profile", "User"}
+    {
+        "DeployRequest",
+        "InstalledSubscriberPackage",
+        "Organization",
+        "PermissionSet",
+        "Profile",
+        "SubscriberPackage",
+        "User",
+    }
 )
 """sObjects the Tooling API knows here. SetupEntityAccess is none; observed."""
 _CURSOR_SECONDS = 2 * 24 * 3600.0

@@ -157,7 +157,17 @@ _TABLES: dict[str, str] = {
         AutoUpdatePackage:boolean/! PurgeOnDelete:boolean/! SinglePackage:boolean/!
         TestLevel:picklist Type:picklist/! ChangeSetName:string
         CanceledById:reference>User.CanceledBy""",
+    # Nothing can be installed in an emulated org, so these have no records.
+    "InstalledSubscriberPackage": """
+        SubscriberPackageId:reference/!>SubscriberPackage.SubscriberPackage
+        SubscriberPackageVersionId:reference/! MinPackageVersionId:reference""",
+    "SubscriberPackage": """
+        Name:string/! NamespacePrefix:string Description:string
+        IsPackageValid:boolean/!""",
 }
+_TOOLING_ONLY = frozenset(
+    {"DeployRequest", "InstalledSubscriberPackage", "SubscriberPackage"}
+)
 _CHILDREN: dict[str, tuple[ChildRelation, ...]] = {
     "User": (
         ChildRelation(
@@ -250,7 +260,7 @@ def _sobject(name: str, table: str) -> SObject:
         createable=name in _CREATE,
         updateable=name in _UPDATE,
         deletable=name in _DELETE,
-        tooling=name == "DeployRequest",
+        tooling=name in _TOOLING_ONLY,
         by_name={f.name.lower(): f for f in fields},
     )
 
