@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import cast
 from urllib.parse import quote
 
 from metadeploy.access import profile_label, profile_name
@@ -29,16 +28,24 @@ class DataApi:
         Production: no sandbox, no trial, no Developer Edition (object reference,
         Organization; the rule is practitioners').
         """
-        (row,) = self.query(
+        rows = self.query(
             "SELECT Id, Name, IsSandbox, OrganizationType, TrialExpirationDate"
             " FROM Organization"
         )
+        if len(rows) != 1:
+            raise LostAnswer(f"the org says that it is {len(rows)} orgs")
+        (row,) = rows
+        # Whatever does not say that it is something else counts as production.
         production = (
-            row.get("IsSandbox") is False
+            row.get("IsSandbox") is not True
             and row.get("TrialExpirationDate") is None
             and row.get("OrganizationType") != "Developer Edition"
         )
-        return OrgFacts(id18(str(row["Id"])), str(row["Name"]), production)
+        try:
+            org_id = id18(_text(row, "Id"))
+        except ValueError as error:
+            raise LostAnswer(f"the org's Id is none: {error}") from error
+        return OrgFacts(org_id, _text(row, "Name"), production)
 
     def holders(self, app_ids: Iterable[str]) -> dict[str, dict[Ref, str]]:
         """Return for each app id the holders that may use it, with each row's id.
@@ -57,8 +64,9 @@ class DataApi:
                 f" WHERE SetupEntityId IN ({ids})"
             )
             for row in rows:
-                app = by_15[str(row["SetupEntityId"])[:15]]
-                found[app][_holder(row)] = str(row["Id"])
+                app = by_15.get(_text(row, "SetupEntityId")[:15])
+                if app is not None:
+                    found[app][_holder(row)] = _text(row, "Id")
         return found
 
     def parent_id(self, holder: Ref) -> str:
@@ -75,13 +83,18 @@ class DataApi:
         rows = self.query(f"SELECT Id FROM PermissionSet WHERE {where}")
         if len(rows) != 1:
             raise ApiFault("", f"the org has {len(rows)} of {holder}")
-        return str(rows[0]["Id"])
+        return _text(rows[0], "Id")
 
     def app_id(self, app: str) -> str | None:
-        """Return the id of an installed app by its label, None when there is none."""
+        """Return the id of an installed app by its label, None when there is none.
+
+        Raises ApiFault where several apps have that label.
+        """
         where = f"Name = {_quoted(app)}"
         rows = self.query(f"SELECT Id FROM ConnectedApplication WHERE {where}")
-        return str(rows[0]["Id"]) if rows else None
+        if len(rows) > 1:
+            raise ApiFault("", f"the org has {len(rows)} apps labelled {app!r}")
+        return _text(rows[0], "Id") if rows else None
 
     def grant(self, parent_id: str, app_id: str) -> None:
         """Give the holder the app. The org derives the row's type from the id."""
@@ -90,19 +103,30 @@ class DataApi:
 
     def revoke(self, row_id: str) -> None:
         """Delete a SetupEntityAccess row; there is no update (object reference)."""
-        self._json("DELETE", f"{self._base}/sobjects/SetupEntityAccess/{row_id}")
+        row = quote(row_id, safe="")
+        self._json("DELETE", f"{self._base}/sobjects/SetupEntityAccess/{row}")
 
     def query(self, soql: str) -> list[Row]:
         """Return all rows of a query, page by page. Raises ApiFault, LostAnswer."""
         found: list[Row] = []
-        path = f"{self._base}/query?q={quote(soql)}"
-        while path:
+        path = f"{self._base}/query?q={quote(soql, safe='')}"
+        seen: set[str] = set()
+        while path not in seen:
+            seen.add(path)
             page = self._json("GET", path)
-            if not isinstance(page, dict) or not isinstance(page.get("records"), list):
+            rows = page.get("records") if isinstance(page, dict) else None
+            if not isinstance(page, dict) or not isinstance(rows, list):
                 raise LostAnswer("the org's answer to a query has no records")
-            found += cast(list[Row], page["records"])
-            path = "" if page.get("done") else str(page.get("nextRecordsUrl") or "")
-        return found
+            for row in rows:
+                if not isinstance(row, dict):
+                    raise LostAnswer(
+                        "the org's answer to a query has a row that is none"
+                    )
+                found.append(row)
+            if page.get("done") is True:
+                return found
+            path = str(page.get("nextRecordsUrl") or path)
+        raise LostAnswer("the org's answer to a query has no last page")
 
     def _json(self, method: str, path: str, body: Json = None) -> Json:
         answer = self._connection.call(
@@ -123,12 +147,23 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def _text(row: Row, name: str) -> str:
+    text = row.get(name)
+    if not isinstance(text, str) or not text:
+        raise LostAnswer(f"the org's answer to a query has a row without {name}")
+    return text
+
+
+def _inner(row: Row, name: str) -> Row:
+    inner = row.get(name)
+    if not isinstance(inner, dict):
+        raise LostAnswer(f"the org's answer to a query has a row without {name}")
+    return inner
+
+
 def _holder(row: Row) -> Ref:
-    parent = row.get("Parent")
-    if not isinstance(parent, dict):
-        raise LostAnswer("a SetupEntityAccess row came without its Parent")
+    parent = _inner(row, "Parent")
     if parent.get("IsOwnedByProfile"):
-        profile = parent.get("Profile")
-        label = profile.get("Name") if isinstance(profile, dict) else None
-        return Ref("Profile", profile_name(str(label)))
-    return Ref("PermissionSet", str(parent.get("Name")))
+        label = _text(_inner(parent, "Profile"), "Name")
+        return Ref("Profile", profile_name(label))
+    return Ref("PermissionSet", _text(parent, "Name"))
