@@ -10,13 +10,24 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-MAX_FILES = 10_000
-MAX_BYTES = 629_145_600
-MAX_RATIO = 200
 _SMALL = 50 * 1024 * 1024
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is read at most: files, bytes in all (documented), and how far a zip over
+    50 MB may inflate."""
+
+    files: int = 10_000
+    size: int = 629_145_600
+    ratio: int = 200
+
+
+PLATFORM = Limits()
 
 
 class BadZip(Exception):
@@ -27,16 +38,15 @@ class BadZip(Exception):
         self.message, self.code = message, code
 
 
-def read_zip(data: bytes) -> dict[str, bytes]:
+def read_zip(data: bytes, limits: Limits = PLATFORM) -> dict[str, bytes]:
     """Return the files of a zip by path, in the zip's order; folders are left out.
 
     Raises BadZip: not a zip; a path that leads outside, is absolute, repeated or no
-    UTF-8; a link; encrypted; over 10,000 files or 600 MB (documented limits), or over
-    50 MB and 200 times its packed size.
+    UTF-8; a link; encrypted; beyond the limits.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _members(archive, len(data))
+            return _members(archive, len(data), limits)
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -51,11 +61,11 @@ def read_zip(data: bytes) -> dict[str, bytes]:
         raise BadZip(f"The zip file is not valid: {error}") from None
 
 
-def _members(archive: zipfile.ZipFile, packed: int) -> dict[str, bytes]:
+def _members(archive: zipfile.ZipFile, packed: int, limits: Limits) -> dict[str, bytes]:
     infos = archive.infolist()
-    if sum(not i.is_dir() for i in infos) > MAX_FILES:
+    if sum(not i.is_dir() for i in infos) > limits.files:
         raise BadZip(
-            f"Maximum number of files in the zip file reached: {MAX_FILES}",
+            f"Maximum number of files in the zip file reached: {limits.files}",
             "LIMIT_EXCEEDED",
         )
     files: dict[str, bytes] = {}
@@ -66,15 +76,16 @@ def _members(archive: zipfile.ZipFile, packed: int) -> dict[str, bytes]:
             continue
         if path in files:
             raise BadZip(f"The zip file is not valid: {path} is in it twice")
-        room = MAX_BYTES - total
-        files[path] = _content(archive, info, room)
+        files[path] = _content(archive, info, limits.size - total, limits)
         total += len(files[path])
-        if total > _SMALL and total > packed * MAX_RATIO:
+        if total > _SMALL and total > packed * limits.ratio:
             raise BadZip("The zip file is not valid: it inflates too far")
     return files
 
 
-def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, room: int) -> bytes:
+def _content(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, room: int, limits: Limits
+) -> bytes:
     parts: list[bytes] = []
     with archive.open(info) as stream:
         while chunk := stream.read(_CHUNK):
@@ -82,7 +93,7 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, room: int) -> byte
             room -= len(chunk)
             if room < 0:
                 raise BadZip(
-                    f"Maximum size of the unzipped files reached: {MAX_BYTES} bytes",
+                    f"Maximum size of the unzipped files reached: {limits.size} bytes",
                     "LIMIT_EXCEEDED",
                 )
     return b"".join(parts)
