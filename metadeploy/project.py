@@ -1,4 +1,4 @@
-"""A project as texts: templates/ and orgs/ → Orgs, components, problems. Pure.
+"""A project as texts: templates/, orgs/, certs/ → Orgs, components, problems. Pure.
 
 The texts may come from the work tree, from git's index, or from a commit.
 """
@@ -18,11 +18,12 @@ from metadeploy.keys import KeyChoice
 from metadeploy.model import Component, Problem, Severity
 from metadeploy.orgfile import Org
 from metadeploy.plan import Wanted
-from metadeploy.render import Renderer
+from metadeploy.render import CERTS, Renderer
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Document
 
 TEMPLATES, ORGS = "templates/", "orgs/"
+FOLDERS = (TEMPLATES, ORGS, CERTS)
 DEFAULTS = "orgs/defaults.yaml"
 _SUFFIXES = (".yaml", ".yml")
 

@@ -8,8 +8,9 @@ chance, bounded output. Every piece of a rendered body knows its template line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from html import unescape
 from types import TracebackType
@@ -29,6 +30,7 @@ from metadeploy.orgfile import Org
 from metadeploy.yamlfile import Plain
 
 SUFFIX = ".j2"
+CERTS = "certs/"
 _MAX_CHARACTERS = 50_000_000
 _MAX_REPEAT = 1_000_000
 
@@ -74,12 +76,17 @@ class Renderer:
 
     def __init__(self, templates: Mapping[str, str]) -> None:
         """templates: path below the project, such as "templates/profiles/X.profile.j2",
-        → text; names that start with "metadeploy/" are the macros that we ship.
+        → text; names that start with "metadeploy/" are the macros that we ship, those
+        that start with "certs/" are what `file()` reads.
         """
         self._texts = templates
         self._env = _environment(templates)
         self.paths = tuple(
-            sorted(p for p in templates if p.endswith(SUFFIX) and _target(p))
+            sorted(
+                p
+                for p in templates
+                if p.endswith(SUFFIX) and not p.startswith(CERTS) and _target(p)
+            )
         )
 
     def render(self, org: Org) -> Rendered:
@@ -333,6 +340,8 @@ _NO_FILTERS = ("safe", "random", "pprint", "xmlattr", "urlize", "tojson")
 
 def _environment(templates: Mapping[str, str]) -> _Sandbox:
     def load(name: str) -> tuple[str, str, Any] | None:
+        if name.startswith(CERTS):
+            return None  # a text for file(), not a template
         text = templates.get(name, templates.get(f"templates/{name}"))
         found = name if name in templates else f"templates/{name}"
         return None if text is None else (text, found, None)
@@ -349,10 +358,28 @@ def _environment(templates: Mapping[str, str]) -> _Sandbox:
         cache_size=-1,
         auto_reload=False,
     )
-    env.globals = {"range": safe_range, "fail": _fail}
+    env.globals = {"range": safe_range, "fail": _fail, "file": _reader(templates)}
     for name in _NO_FILTERS:
         env.filters.pop(name)
     return env
+
+
+def _reader(texts: Mapping[str, str]) -> Callable[[object], str]:
+    """Return `file()`: a text of certs/, for certificates, and of nowhere else."""
+    certs = [path for path in texts if path.startswith(CERTS)]
+
+    def file(path: object) -> str:
+        """Return the text of a file in certs/, without white space around it."""
+        shown = repr(path)[:100]
+        if not isinstance(path, str) or not path.startswith(CERTS):
+            raise ValueError(f"file() reads from {CERTS} only, not {shown}")
+        if path not in certs:
+            near = get_close_matches(path[:100], certs, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no file {shown}{hint}")
+        return texts[path].replace("\r\n", "\n").strip()
+
+    return file
 
 
 def _fail(message: str) -> NoReturn:

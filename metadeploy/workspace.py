@@ -13,7 +13,7 @@ from metadeploy.errors import ConfigError
 from metadeploy.keys import check_master
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
-from metadeploy.project import ORGS, TEMPLATES, Project
+from metadeploy.project import FOLDERS, Project
 
 MASTER_VARIABLE = "METADEPLOY_MASTER_KEY"
 _MACROS = Path(__file__).with_name("macros")
@@ -32,9 +32,12 @@ class Workspace:
         return self.root / ".metadeploy"
 
     def project(self) -> Project:
-        """Read all templates and org files. Raises ConfigError for unreadable ones."""
+        """Read all templates, org files and certificates.
+
+        Raises ConfigError for one that cannot be read, or is no text.
+        """
         texts = dict(shipped_macros())
-        for folder in (TEMPLATES, ORGS):
+        for folder in FOLDERS:
             texts.update(_texts(self.root, folder))
         return Project(texts)
 

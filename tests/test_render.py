@@ -223,3 +223,47 @@ def test_the_same_input_gives_the_same_bytes():
     values = "{b: 1, a: 2}"
     text = f'<a xmlns="{METADATA_NS}">{{{{ a }}}}{{{{ b }}}}</a>'
     assert render(text, values) == render(text, values)
+
+
+CERT = "-----BEGIN CERTIFICATE-----\r\nMIIB+/=\r\n-----END CERTIFICATE-----\r\n"
+
+
+def test_a_certificate_comes_from_a_file_of_the_project():
+    text = "<a>\n<b>{{ file('certs/' ~ name) }}</b></a>"
+    rendered = render(text, "{name: portal.crt}", **{"certs/portal.crt": CERT})
+    (component,) = rendered.components
+    wanted = CERT.replace("\r", "").strip()
+    assert component.body.decode() == f"<a>\n<b>{wanted}</b></a>"
+    assert component.source.locate(4) == (APP, 2)
+
+
+def test_a_macro_reads_files_too():
+    macros = {
+        "templates/macros/m.j2": "{% macro m() %}{{ file('certs/a') }}{% endmacro %}",
+        "certs/a": "A & B",
+    }
+    text = "{% from 'macros/m.j2' import m %}<a>{{ m() }}</a>"
+    (component,) = render(text, **macros).components
+    assert component.body == b"<a>A &amp; B</a>"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("'certs/portl.crt'", "there is no file 'certs/portl.crt'; did you mean"),
+        ("'certs/../orgs/uat.yaml'", "there is no file 'certs/../orgs/uat.yaml' for"),
+        ("'/etc/passwd'", "file() reads from certs/ only, not '/etc/passwd' for"),
+        ("'orgs/uat.yaml'", "file() reads from certs/ only, not 'orgs/uat.yaml' for"),
+        ("['certs/portal.crt']", "file() reads from certs/ only, not ['certs/portal"),
+    ],
+)
+def test_files_are_read_from_certs_only(path, message):
+    text = f"<a>\n{{{{ file({path}) }}}}</a>"
+    found = problem(text, **{"certs/portal.crt": CERT, "orgs/uat.yaml": "kind: x"})
+    assert found.startswith(f"{APP}:2: {message}"), found
+
+
+def test_a_file_of_certs_is_no_template():
+    assert "certs/a" in problem("{% include 'certs/a' %}", **{"certs/a": "<a/>"})
+    renderer = Renderer({"certs/Portal.crt.j2": "{{ nobody }}"})
+    assert renderer.paths == ()

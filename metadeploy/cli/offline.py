@@ -18,7 +18,7 @@ from metadeploy.cli.output import (
 )
 from metadeploy.errors import ConfigError
 from metadeploy.model import Problem, Severity
-from metadeploy.project import ORGS, TEMPLATES, Project
+from metadeploy.project import FOLDERS, Project
 
 if TYPE_CHECKING:
     from metadeploy.workspace import Workspace
@@ -92,7 +92,7 @@ def _staged(workspace: Workspace) -> Project:
     from metadeploy.workspace import shipped_macros
 
     texts = dict(shipped_macros())
-    for path, data in repository.staged(workspace.root, [TEMPLATES, ORGS]).items():
+    for path, data in repository.staged(workspace.root, FOLDERS).items():
         if any(part.startswith(".") for part in path.split("/")):
             continue
         try:

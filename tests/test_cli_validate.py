@@ -1,0 +1,32 @@
+"""validate, on the command line: certificates, secrets, policies, suppressions."""
+
+from __future__ import annotations
+
+from test_cli import edit, git
+
+APP = "templates/connectedApps/Portal.connectedApp.j2"
+CALL = "        <certificate>{{ file('certs/portal.crt') }}</certificate>\n"
+AFTER = "join('\\n') }}</callbackUrl>\n"
+NO_FILE = f"{APP}:20: there is no file 'certs/portal.crt'"
+
+
+def test_a_certificate_is_read_from_the_work_tree_or_the_index(runner, project):
+    git(project, "init", "--quiet")
+    edit(project / APP, AFTER, AFTER + CALL)
+    git(project, "add", ".")
+    assert NO_FILE in runner("validate").out
+    (project / "certs").mkdir()
+    (project / "certs/portal.crt").write_text("no certificate\n")
+    ran = runner("validate")
+    assert f"{APP}:20: certificate is not the PEM text" in ran.out
+    assert NO_FILE in runner("validate", "--staged").out
+    git(project, "add", ".")
+    assert runner("validate", "--staged").out == ran.out
+
+
+def test_a_certificate_that_is_no_text(runner, project):
+    (project / "certs").mkdir()
+    (project / "certs/portal.der").write_bytes(b"\x30\x82\xff\x01")
+    ran = runner("validate")
+    assert ran.code == 1
+    assert "cannot read certs/portal.der: it is not UTF-8 text" in ran.err
