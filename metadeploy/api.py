@@ -16,21 +16,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from metadeploy import auth, deploy, keys, package, repository
+from metadeploy import auth, deploy, keys, master, package, repository
 from metadeploy.access import Raised, lower_access
 from metadeploy.connection import Connection
 from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome, Progress, Target, Verified
 from metadeploy.errors import ConfigError, MetadeployError
 from metadeploy.journal import Intent, Journal
-from metadeploy.keys import Credentials, KeyChoice
+from metadeploy.keys import Credentials, Masters
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Secret
 from metadeploy.orgfile import Org
 from metadeploy.plan import Plan, Wanted
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
-from metadeploy.workspace import Workspace
+from metadeploy.workspace import Workspace, read_secret
 
 if TYPE_CHECKING:
     from metadeploy.emulated import EmulatedOrgs
@@ -86,6 +86,9 @@ class Orgs:
     _stack: ExitStack = field(init=False, default_factory=ExitStack, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _connections: dict[str, Connection] = field(init=False, default_factory=dict)
+    _masters: dict[tuple[str, ...], Masters] = field(
+        init=False, default_factory=dict, repr=False
+    )
     _emulated: EmulatedOrgs | None = field(init=False, default=None, repr=False)
     _journal: Journal | None = field(init=False, default=None, repr=False)
 
@@ -175,7 +178,7 @@ class Orgs:
             self.emulated().prepare([org])
             org_id = self.emulated().world.org(org.name).id
         try:
-            master = self.master(org)
+            current = self.master(org)
         except ConfigError as error:
             return package.files(components, org.api_version), str(error)
         assert org_id is not None  # only emulated orgs may pin none
@@ -184,7 +187,7 @@ class Orgs:
             app = keys.app_of(component)
             if app is not None:
                 choice = wanted.key_choice(component, app)
-                made = keys.credentials(master, org_id, app, choice)
+                made = keys.credentials(current, org_id, app, choice)
                 if not reveal_secrets and made.consumer_secret is not None:
                     made = dataclasses.replace(made, consumer_secret=Secret("***"))
                 component = keys.with_key(component, made)
@@ -204,23 +207,31 @@ class Orgs:
             if app is not None:
                 choice = wanted.key_choice(component, app)
                 live = actual.consumer_keys.get(app)
-                found.append(self._app_key(org, actual.facts.org_id, app, choice, live))
+                org_id = actual.facts.org_id
+                made = keys.recognise(self.masters(org), org_id, app, choice, live)
+                found.append(AppKey(app, org_id, made, deployed=live is not None))
         return found
 
-    def _app_key(
-        self, org: Org, org_id: str, app: str, choice: KeyChoice, live: str | None
-    ) -> AppKey:
-        made = keys.credentials(self.master(org), org_id, app, choice)
-        if live is not None and live != made.consumer_key:
-            made = Credentials(live, None, "org", choice.generation)
-        return AppKey(app, org_id, made, deployed=live is not None)
-
     def master(self, org: Org) -> Secret:
-        """Return the master secret that this org's keys are derived from."""
+        """Return the master secret that this org's new keys are derived from."""
+        return self.masters(org).current
+
+    def masters(self, org: Org) -> Masters:
+        """Return this org's master, and the one before it was rotated.
+
+        Read once for all orgs of the same tags: a command may ask a person.
+        """
+        place = ("emulated" if org.emulated else "", *sorted(org.file.tags))
         with self._lock:
-            if org.emulated:
-                self.workspace.make_state()
-            return self.workspace.master(emulated=org.emulated)
+            if place not in self._masters:
+                if org.emulated:
+                    self.workspace.make_state()
+                self._masters[place] = master.masters(
+                    org.file.tags,
+                    read=read_secret,
+                    otherwise=self.workspace.emulated_master if org.emulated else None,
+                )
+            return self._masters[place]
 
     def journal(self) -> Journal:
         """Return the project's journal, made when first asked for."""
@@ -256,7 +267,7 @@ class Orgs:
             metadata=MetadataApi(connection, org.api_version),
             data=DataApi(connection, org.api_version),
             prover=AppProver(
-                org, connection, lambda: self.master(org), self.workspace.secret
+                org, connection, lambda: self.masters(org), self.workspace.secret
             ),
             clock=SystemClock(),
             progress=progress,

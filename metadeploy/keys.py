@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lxml import etree
@@ -19,7 +19,7 @@ from metadeploy import xmlfile
 from metadeploy.errors import ConfigError
 from metadeploy.model import METADATA_NS, Component, Secret, Source, id18
 
-Origin = Literal["derived", "pinned", "org"]
+Origin = Literal["derived", "derived (previous master)", "pinned", "org"]
 
 MASTER_BYTES = 32
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -27,6 +27,19 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 # what Salesforce's own keys have (Metadata API guide; observed).
 KEY_LENGTH = 85
 SECRET_LENGTH = 64
+# How far from the generation that is asked for a live key's own is looked for.
+_GENERATIONS_BEHIND, _GENERATIONS_AHEAD = 100, 10
+
+
+@dataclass(frozen=True)
+class Masters:
+    """The master that new keys are derived from, and the one that was it before.
+
+    While a previous one is given, the keys that came of it are still known.
+    """
+
+    current: Secret
+    previous: Secret | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,34 @@ def credentials(
     if choice.pinned:
         return Credentials(choice.pinned, None, "pinned", choice.generation)
     return derive(master, org_id, app, choice.generation)
+
+
+def recognise(
+    masters: Masters, org_id: str, app: str, choice: KeyChoice, live: str | None
+) -> Credentials:
+    """Return what we know of the key that an org has; of None, the key it will get.
+
+    A live key may be of another generation than the org file asks for, or come of
+    the previous master. One that is neither derived nor pinned is the org's own.
+    """
+    wanted = credentials(masters.current, org_id, app, choice)
+    if live is None or live == wanted.consumer_key:
+        return wanted
+    known: list[tuple[Secret, Origin]] = [(masters.current, "derived")]
+    if masters.previous is not None:
+        known.append((masters.previous, "derived (previous master)"))
+    for master, origin in known:
+        for generation in _generations(choice.generation):
+            found = derive(master, org_id, app, generation)
+            if found.consumer_key == live:
+                return replace(found, origin=origin)
+    return Credentials(live, None, "org", choice.generation)
+
+
+def _generations(asked: int) -> Iterator[int]:
+    """Yield generations from 1, the one asked for first, then the nearest below."""
+    yield from range(asked, max(0, asked - _GENERATIONS_BEHIND), -1)
+    yield from range(asked + 1, asked + 1 + _GENERATIONS_AHEAD)
 
 
 def check_master(master: Secret) -> Secret:

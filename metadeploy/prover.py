@@ -9,7 +9,7 @@ from metadeploy import auth, keys, xmlfile
 from metadeploy.connection import Connection
 from metadeploy.deploy import Proof
 from metadeploy.errors import AuthError
-from metadeploy.keys import KeyChoice
+from metadeploy.keys import KeyChoice, Masters
 from metadeploy.model import METADATA_NS, Component, Secret
 from metadeploy.orgfile import Org, SecretSource
 
@@ -23,7 +23,7 @@ class AppProver:
 
     org: Org
     connection: Connection
-    master: Callable[[], Secret]
+    masters: Callable[[], Masters]
     secret: Callable[[SecretSource | str], Secret]
 
     def prove(
@@ -46,15 +46,11 @@ class AppProver:
             if not _allows_client_credentials(component):
                 what = "no login to try: no client credentials, no login in apps"
                 return Proof(app, "", None, what)
-            choice = self.org.app(app)
-            derived = keys.credentials(
-                self.master(),
-                org_id,
-                app,
-                KeyChoice(choice.generation, choice.consumer_key or ""),
-            )
-            secret = derived.consumer_secret
-            if secret is None or derived.consumer_key != consumer_key:
+            said = self.org.app(app)
+            choice = KeyChoice(said.generation, said.consumer_key or "")
+            known = keys.recognise(self.masters(), org_id, app, choice, consumer_key)
+            secret = known.consumer_secret
+            if secret is None:
                 what = "the consumer key is the org's own: its secret is not known"
                 return Proof(app, "client_credentials", None, what)
             session = auth.client_credentials(self.connection, consumer_key, secret)

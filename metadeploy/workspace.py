@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metadeploy.errors import ConfigError
-from metadeploy.keys import check_master
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
 from metadeploy.project import FOLDERS, Project
 
-MASTER_VARIABLE = "METADEPLOY_MASTER_KEY"
 _MACROS = Path(__file__).with_name("macros")
 _MAX_FILES = 50_000
 _COMMAND_SECONDS = 60
@@ -41,24 +39,11 @@ class Workspace:
             texts.update(_texts(self.root, folder))
         return Project(texts)
 
-    def master(self, *, emulated: bool) -> Secret:
-        """Return the master that keys are derived from.
-
-        It is in METADEPLOY_MASTER_KEY; for emulated orgs only, one is made on first
-        use in .metadeploy/. Raises ConfigError when there is none.
-        """
-        text = os.environ.get(MASTER_VARIABLE)
-        if text:
-            return check_master(Secret(text))
-        if not emulated:
-            raise ConfigError(
-                f"{MASTER_VARIABLE} is not set: no consumer key can be derived",
-                hint="Make one once with `metadeploy keys init`, and keep it where your"
-                " passwords are.",
-            )
+    def emulated_master(self) -> Secret:
+        """Return the master of emulated orgs, made in .metadeploy/ on first use."""
         path = self.state / "emulated-master"
         try:
-            return check_master(Secret(path.read_text("ascii")))
+            return Secret(path.read_text("ascii"))
         except FileNotFoundError:
             return Secret(write_private(path, secrets.token_hex(32)))
 
@@ -66,18 +51,7 @@ class Workspace:
         """Return a secret from where an org file says it is. Raises ConfigError."""
         if isinstance(source, str):
             return Secret(source)
-        if source.env is not None:
-            text = os.environ.get(source.env)
-            if not text:
-                raise ConfigError(f"the variable {source.env} is not set")
-            return Secret(text)
-        if source.file is not None:
-            path = self.root / Path(source.file).expanduser()
-            try:
-                return Secret(path.read_text("utf-8").strip())
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"cannot read {source.file}: {_why(error)}") from None
-        return _from_command(source.command or [], self.root)
+        return read_secret(source, self.root)
 
     def make_state(self) -> Path:
         """Make .metadeploy/, for the owner alone and ignored by git; return it."""
@@ -108,6 +82,25 @@ def shipped_macros() -> Mapping[str, str]:
         f"metadeploy/{path.name}": path.read_text("utf-8")
         for path in sorted(_MACROS.glob("*.j2"))
     }
+
+
+def read_secret(source: SecretSource, base: Path) -> Secret:
+    """Return a secret from a variable, a file or a command's output.
+
+    base: what a relative file is below, and where a command runs. Raises ConfigError.
+    """
+    if source.env is not None:
+        text = os.environ.get(source.env)
+        if not text:
+            raise ConfigError(f"the variable {source.env} is not set")
+        return Secret(text)
+    if source.file is not None:
+        path = base / Path(source.file).expanduser()
+        try:
+            return Secret(path.read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {source.file}: {_why(error)}") from None
+    return _from_command(source.command or [], base)
 
 
 def write_private(path: Path, text: str) -> str:
@@ -154,7 +147,7 @@ def _from_command(command: list[str], root: Path) -> Secret:
     """Run a command without a shell; its standard output is the secret."""
     name = command[0] if command else "nothing"
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own org file names it
+        done = subprocess.run(  # noqa: S603 - the user's own file names it
             command,
             cwd=root,
             stdin=subprocess.DEVNULL,

@@ -7,7 +7,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import keyring
 import pytest
+from memory_keyring import Memory
 from raw_server import RawServer
 
 from metadeploy import cli
@@ -41,7 +43,9 @@ def project(tmp_path):
 @pytest.fixture
 def runner(project, capsys, monkeypatch):
     """The command line in that project: runner("plan", "dev") → Ran."""
-    monkeypatch.delenv("METADEPLOY_MASTER_KEY", raising=False)
+    for name in ("KEY", "KEY_FILE", "KEY_PREVIOUS"):
+        monkeypatch.delenv(f"METADEPLOY_MASTER_{name}", raising=False)
+    monkeypatch.setenv("METADEPLOY_CONFIG", str(project / "no" / "config.yaml"))
     monkeypatch.setenv("NO_COLOR", "1")
 
     def run(*words, at=None):
@@ -65,3 +69,12 @@ def raw_server():
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def memory():
+    """The OS keyring, for as long as the test runs."""
+    before, mine = keyring.get_keyring(), Memory()
+    keyring.set_keyring(mine)
+    yield mine
+    keyring.set_keyring(before)

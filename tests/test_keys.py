@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadeploy.errors import ConfigError
-from metadeploy.keys import app_of, check_master, derive, key_in, with_key, without_key
+from metadeploy.keys import (
+    KeyChoice,
+    Masters,
+    app_of,
+    check_master,
+    derive,
+    key_in,
+    recognise,
+    with_key,
+    without_key,
+)
 from metadeploy.model import METADATA_NS, Component, Ref, Secret, Source
 
 MASTER = Secret("0123456789abcdef0123456789abcdef")
@@ -117,3 +127,29 @@ def test_the_key_of_an_external_client_app_is_in_its_global_settings():
     assert app_of(found) == "Portal"
     credentials = derive(MASTER, ORG, "Portal", 1)
     assert key_in(with_key(found, credentials)) == credentials.consumer_key
+
+
+NEW = Secret("fedcba9876543210fedcba9876543210")
+
+
+def test_a_live_key_is_recognised():
+    def known(live, generation=2, pinned="", previous=None):
+        choice = KeyChoice(generation, pinned)
+        found = recognise(Masters(NEW, previous), ORG, "Portal", choice, live)
+        return found.origin, found.generation, found.consumer_secret
+
+    def key(master, generation):
+        return derive(master, ORG, "Portal", generation)
+
+    def as_known(origin, made):
+        return origin, made.generation, made.consumer_secret
+
+    assert known(None) == as_known("derived", key(NEW, 2))
+    for generation in (1, 2, 3):
+        now, before = key(NEW, generation), key(MASTER, generation)
+        assert known(now.consumer_key) == as_known("derived", now)
+        origin = "derived (previous master)"
+        assert known(before.consumer_key, previous=MASTER) == as_known(origin, before)
+        assert known(before.consumer_key) == ("org", 2, None)
+    assert known("Theirs12", pinned="Theirs12") == ("pinned", 2, None)
+    assert known("Theirs12", pinned="Another1") == ("org", 2, None)

@@ -9,11 +9,12 @@ import sys
 
 import click
 
+from metadeploy import master
 from metadeploy.api import AppKey, Orgs, Result
 from metadeploy.cli import options
 from metadeploy.cli.output import Json, document, error_json, error_text, write_json
 from metadeploy.errors import ConfigError
-from metadeploy.workspace import MASTER_VARIABLE
+from metadeploy.model import Secret
 
 
 @click.group()
@@ -115,11 +116,24 @@ def export(org: str, app: str, form: str) -> int:
 
 
 @keys.command()
-def init() -> int:
-    """Print a new master secret, as a line for a secret store or .env file.
+@click.option(
+    "--keyring",
+    "entry",
+    metavar="NAME",
+    help="Keep it in the OS keyring under this name, and print nothing secret.",
+)
+def init(entry: str | None) -> int:
+    """Make a new master secret: a line for a secret store or .env file.
 
     Whoever has it can derive every consumer key and secret: keep it like a root
     password, and keep it for ever, since other keys follow from another one.
     """
-    sys.stdout.write(f"{MASTER_VARIABLE}={secrets.token_hex(32)}\n")
+    made = secrets.token_hex(32)
+    if entry is None:
+        sys.stdout.write(f"{master.VARIABLE}={made}\n")
+        return 0
+    master.keep_in_keyring(entry, Secret(made))
+    click.echo(f"A new master secret is in the keyring as {entry}.")
+    click.echo(f"To use it, say in {master.config_path()}:", err=True)
+    click.echo(f"    master: {{keyring: {entry}}}", err=True)
     return 0
