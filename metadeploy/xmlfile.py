@@ -87,6 +87,13 @@ def canonical_lines(root: etree._Element) -> tuple[bytes, list[etree._Element]]:
     return "".join(text for text, _ in chunks).encode(), behind
 
 
+def fragment(element: etree._Element, depth: int) -> str:
+    """Write an element as `canonical` writes it inside `depth` others."""
+    out: list[tuple[str, etree._Element]] = []
+    _write_element(element, _INDENT * depth, out)
+    return "".join(text for text, _ in out).removesuffix("\n")
+
+
 def component(
     ref: Ref,
     root: etree._Element,
