@@ -13,8 +13,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from metadeploy.connection import Connection, Json, read_json
-from metadeploy.errors import ApiFault, AuthError, ConfigError
+from metadeploy.connection import Connection, Json, checked_url, read_json
+from metadeploy.errors import ApiFault, AuthError, ConfigError, LostAnswer
 from metadeploy.model import Secret, id18
 
 Clock = Callable[[], float]
@@ -22,6 +22,7 @@ _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 # The assertion may live three minutes at most (JWT bearer flow).
 _ASSERTION_SECONDS = 170
 
+_AUDIENCE = "Set login.audience to the host that users log in at."
 # What an OAuth refusal means, and what to do (Salesforce help, OAuth errors; observed).
 _REMEDIES = {
     "user hasn't approved this consumer": "The user is not pre-authorised: the app lets"
@@ -34,8 +35,8 @@ _REMEDIES = {
     "invalid client credentials": "The consumer secret is not the app's.",
     "invalid assertion": "The app's certificate does not fit the private key, or its"
     " use of digital signatures is off.",
-    "Audience validation failed": "Set login.audience to the host that users"
-    " log in at.",
+    "Audience validation failed": _AUDIENCE,
+    "audience is invalid": _AUDIENCE,
     "no client credentials user enabled": "Set isClientCredentialEnabled and"
     " oauthClientCredentialUser in the app.",
     "request not supported on this domain": "Use the org's My Domain URL.",
@@ -120,30 +121,50 @@ def _base64url(data: bytes) -> str:
 
 
 def _token(connection: Connection, form: Mapping[str, str]) -> Session:
-    answer = connection.call(
-        "POST",
-        _TOKEN_PATH,
-        body=urlencode(form).encode(),
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-    )
+    refused = f"no token from {connection.url}: "
     try:
+        answer = connection.call(
+            "POST",
+            _TOKEN_PATH,
+            body=urlencode(form).encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
         found = read_json(answer)
     except ApiFault as fault:
         words = fault.message.removeprefix(f"{fault.code}: ")
         hint = _REMEDIES.get(words, "")
-        what = f"no token from {connection.url}: {fault.code}: {words}"
+        what = f"{refused}{fault.code}: {words}"
         raise AuthError(what, code=fault.code, hint=hint) from fault
-    if not isinstance(found, dict):
-        raise AuthError(f"no token from {connection.url}: not an answer of OAuth")
+    except LostAnswer as error:  # a token more or less changes nothing in the org
+        hint = "Check the URL, then run the same command again."
+        raise AuthError(f"{refused}{error.message}", hint=hint) from error
     try:
-        org_id, user_id = str(found["id"]).rstrip("/").split("/")[-2:]
-        return Session(
-            url=str(found["instance_url"]),
-            token=Secret(str(found["access_token"])),
-            org_id=id18(org_id),
-            user_id=user_id,
-            scopes=frozenset(str(found.get("scope") or "").split()),
-        )
-    except (KeyError, ValueError) as error:
-        what = f"no token from {connection.url}: its answer lacks {error}"
-        raise AuthError(what) from error
+        return _session(found)
+    except ValueError as error:
+        raise AuthError(f"{refused}{error}") from error
+    except ApiFault as fault:
+        raise AuthError(f"{refused}{fault.message}") from fault
+
+
+def _session(found: Json) -> Session:
+    """Return the session that a token answer gives; raise ValueError for a bad one.
+
+    Source: "OAuth 2.0 JWT bearer flow", Salesforce help: `id` is the identity URL,
+    which ends in the org's Id and the user's.
+    """
+    if not isinstance(found, dict):
+        raise ValueError("it is no answer of OAuth")
+
+    def text(name: str) -> str:
+        value = found.get(name)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"its answer has no {name}")
+        return value
+
+    token, url = text("access_token"), checked_url(text("instance_url"))
+    steps = text("id").rstrip("/").split("/")
+    if len(steps) < 2:
+        raise ValueError("its answer's id names no user of an org")
+    scope = found.get("scope")
+    scopes = scope.split() if isinstance(scope, str) else []
+    return Session(url, Secret(token), id18(steps[-2]), steps[-1], frozenset(scopes))
