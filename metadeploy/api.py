@@ -27,9 +27,10 @@ from metadeploy.keys import Credentials, Masters
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Secret
 from metadeploy.orgfile import Org
-from metadeploy.plan import Plan, Wanted
+from metadeploy.plan import Plan
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
+from metadeploy.wanted import Wanted
 from metadeploy.workspace import Workspace, read_secret
 
 if TYPE_CHECKING:

@@ -37,11 +37,11 @@ from metadeploy.plan import (
     OrgFacts,
     Plan,
     Refusal,
-    Wanted,
     locate,
     make_plan,
     renamed,
 )
+from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 
 _APP_TYPES = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from metadeploy.model import DeployResult, Problem
+if TYPE_CHECKING:  # --help needs none of them
+    from metadeploy.model import DeployResult, Problem
 
 
 class MetadeployError(Exception):

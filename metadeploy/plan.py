@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
 from metadeploy import externalapp, keys, package, xmlfile
-from metadeploy.access import AppAccess, Raised, lower_access
+from metadeploy.access import Raised, lower_access
 from metadeploy.diff import (
     OVERLAID,
     AccessChange,
@@ -26,6 +26,7 @@ from metadeploy.diff import (
 )
 from metadeploy.keys import KeyChoice
 from metadeploy.model import METADATA_NS, Component, Ref, Source
+from metadeploy.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -49,37 +50,6 @@ class Actual:
     components: tuple[Component, ...]
     access: Mapping[str, frozenset[Ref]]
     consumer_keys: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the templates make of an org's values: components, and who may use what."""
-
-    org: str
-    api_version: str
-    components: tuple[Component, ...]
-    access: Mapping[str, AppAccess]
-    keys: Mapping[str, KeyChoice] = field(default_factory=dict)
-    places: tuple[tuple[str, Ref, str, int], ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        org: str,
-        api_version: str,
-        raised: Raised,
-        choices: Mapping[str, KeyChoice],
-    ) -> Wanted:
-        places = tuple(
-            (app, holder, *place) for (app, holder), place in raised.places.items()
-        )
-        return cls(org, api_version, raised.components, raised.access, choices, places)
-
-    def key_choice(self, component: Component, app: str) -> KeyChoice:
-        """Return how the app gets its key; one in the template is pinned."""
-        choice = self.keys.get(app, KeyChoice())
-        pinned = keys.key_in(component) or choice.pinned
-        return KeyChoice(choice.generation, pinned)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from metadeploy.errors import ConfigError, InvalidMetadata
 from metadeploy.keys import KeyChoice
 from metadeploy.model import Component, Problem, Severity
 from metadeploy.orgfile import Org
-from metadeploy.plan import Wanted
 from metadeploy.render import CERTS, Renderer
+from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Document
 

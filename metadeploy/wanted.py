@@ -1,0 +1,42 @@
+"""What the templates make of an org's values: the wanted side of a plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from metadeploy import keys
+from metadeploy.access import AppAccess, Raised
+from metadeploy.keys import KeyChoice
+from metadeploy.model import Component, Ref
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an org is to be like: its components, and who may use what."""
+
+    org: str
+    api_version: str
+    components: tuple[Component, ...]
+    access: Mapping[str, AppAccess]
+    keys: Mapping[str, KeyChoice] = field(default_factory=dict)
+    places: tuple[tuple[str, Ref, str, int], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        org: str,
+        api_version: str,
+        raised: Raised,
+        choices: Mapping[str, KeyChoice],
+    ) -> Wanted:
+        places = tuple(
+            (app, holder, *place) for (app, holder), place in raised.places.items()
+        )
+        return cls(org, api_version, raised.components, raised.access, choices, places)
+
+    def key_choice(self, component: Component, app: str) -> KeyChoice:
+        """Return how the app gets its key; one in the template is pinned."""
+        choice = self.keys.get(app, KeyChoice())
+        pinned = keys.key_in(component) or choice.pinned
+        return KeyChoice(choice.generation, pinned)
