@@ -6,7 +6,7 @@ The texts may come from the work tree, from git's index, or from a commit.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,10 +14,12 @@ from functools import cached_property
 from metadeploy import externalapp, keys, orgfile, rules, yamlfile
 from metadeploy.access import raise_access
 from metadeploy.errors import ConfigError, InvalidMetadata
+from metadeploy.externalapp import Converted
 from metadeploy.keys import KeyChoice
-from metadeploy.model import Component, Problem, Severity
+from metadeploy.model import Component, Problem, Ref, Severity
 from metadeploy.orgfile import Org
 from metadeploy.render import CERTS, Renderer
+from metadeploy.rules import secrets
 from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Document
@@ -26,6 +28,7 @@ TEMPLATES, ORGS = "templates/", "orgs/"
 FOLDERS = (TEMPLATES, ORGS, CERTS)
 DEFAULTS = "orgs/defaults.yaml"
 _SUFFIXES = (".yaml", ".yml")
+_SECRETS = ("MD206", "MD214")
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,40 @@ class Project:
         """Return an org's components as templates say them, and every problem."""
         rendered = self.renderer.render(org)
         found = rules.check(rendered.components, api_version=org.api_version)
-        problems = [*rendered.problems, *found]
+        problems = [*rendered.problems, *found, *self._secrets(org, found)]
         if any(app.kind == "external_client_app" for app in org.file.apps.values()):
             components, more = _converted(org, rendered.components)
             again = rules.check(components, api_version=org.api_version)
             problems += [p for p in (*more, *again) if p not in problems]
             return components, tuple(problems)
         return rendered.components, tuple(problems)
+
+    def converted(self, org: Org, app: str) -> Converted:
+        """Return the External Client App that an app's template would make in an org.
+
+        Raises ConfigError where no template makes a ConnectedApp of that name there.
+        """
+        ref = Ref("ConnectedApp", app)
+        found = [c for c in self.renderer.render(org).components if c.ref == ref]
+        if not found:
+            raise ConfigError(
+                f"no template makes a ConnectedApp {app} for org {org.name}",
+                hint="`metadeploy validate` tells if it does not render.",
+            )
+        return externalapp.convert(found[0])
+
+    def _secrets(self, org: Org, told: Iterable[Problem]) -> Iterator[Problem]:
+        """Yield the secrets in the texts of an org, but for those already told."""
+        places = {(p.path, p.line) for p in told if p.rule in _SECRETS}
+        for path in (DEFAULTS, org.path, *self.renderer.sources(org)):
+            for problem in self._scanned.get(path, ()):
+                if (problem.path, problem.line) not in places:
+                    yield problem
+
+    @cached_property
+    def _scanned(self) -> Mapping[str, tuple[Problem, ...]]:
+        found = {path: secrets.scan(path, text) for path, text in self.texts.items()}
+        return {path: problems for path, problems in found.items() if problems}
 
     def wanted(self, org: Org) -> Wanted:
         """Return what the org is to be like. Raises InvalidMetadata for any error."""
@@ -139,6 +169,7 @@ class Project:
             org, problems = self.read(name)
             found.update(problems)
             if org is None:
+                found.update(self._scanned.get(self.org_paths[name], ()))
                 continue
             pins += _pins(org)
             components, problems = self.render(org)

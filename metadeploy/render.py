@@ -30,7 +30,7 @@ from metadeploy.orgfile import Org
 from metadeploy.yamlfile import Plain
 
 SUFFIX = ".j2"
-CERTS = "certs/"
+CERTS, SHIPPED = "certs/", "metadeploy/"
 _MAX_CHARACTERS = 50_000_000
 _MAX_REPEAT = 1_000_000
 
@@ -103,6 +103,18 @@ class Renderer:
                     components.append(found)
         components.sort(key=lambda c: c.ref)
         return Rendered(tuple(components), tuple(problems))
+
+    def sources(self, org: Org) -> tuple[str, ...]:
+        """Return the project's texts that may have a part in what `org` gets.
+
+        They are the templates that its file chooses, every macro, every certificate.
+        """
+        return tuple(
+            path
+            for path in self._texts
+            if not path.startswith(SHIPPED)
+            and (path not in self.paths or _chosen(path, org))
+        )
 
     def _render_template(self, path: str, org: Org) -> Iterator[Component | Problem]:
         header = _header(path, self._texts[path])

@@ -81,3 +81,22 @@ ORGS = (
         source=f"{GUIDE}, ConnectedAppOauthConfig",
     ),
 )
+
+SECURITY = (
+    warning(
+        "MD703",
+        "secret-value",
+        why="What is named a secret and has a literal value is a secret in git.",
+        remedy="Remove it, and change it wherever it is used. Where it is no secret, "
+        "suppress this with a reason.",
+        source="metadeploy",
+    ),
+    error(
+        "MD704",
+        "token",
+        why="Whoever reads the repository can log in with it.",
+        remedy="Remove it and revoke it: Setup, Session Management or Connected Apps "
+        "OAuth Usage.",
+        source="the forms in which Salesforce hands them out; observed",
+    ),
+)

@@ -1,7 +1,8 @@
 """Every rule, and what the platform refuses among them; house.py has our own.
 
 Ids are stable and never reused: MD0xx files of a project, MD1xx structure, MD2xx
-connected apps, MD3xx access, MD4xx External Client Apps, MD5xx names, MD6xx org files.
+connected apps, MD3xx access, MD4xx External Client Apps, MD5xx names, MD6xx org files,
+MD7xx security.
 """
 
 from __future__ import annotations
@@ -366,6 +367,7 @@ GROUPS: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "External Client Apps": _CLIENTS,
         "Names": _NAMES,
         "Org files": house.ORGS,
+        "Security": house.SECURITY,
     }
 )
 

@@ -1,0 +1,72 @@
+"""Secrets written into a project's texts, where git keeps them for ever."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from metadeploy.model import Problem
+from metadeploy.rules.registry import RULES
+
+_PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----")
+
+# Their forms as Salesforce hands them out; a template's {{ }} cannot match.
+_TOKENS = (
+    (re.compile(r"\b00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?![\w.]{20,}"), "a session id"),
+    (re.compile(r"\b5Aep861[\w.]{20,}"), "a refresh token"),
+    (
+        re.compile(r"\bforce://[^\s\"'<>{}@]+@[^\s\"'<>{}@]+"),
+        "a Salesforce CLI login URL",
+    ),
+)
+
+_NAMES = (
+    "secret|password|passwd|passphrase|private_?key|api_?key|access_?token"
+    "|refresh_?token|session_?id"
+)
+# client_secret: abc123, in YAML; {% set client_secret = "abc123" %} or
+# <password>abc123</password>, in a template.
+_IN_YAML = re.compile(
+    rf"(?:{_NAMES})[\"']?\s*:\s+[\"']?([^\s\"'{{}}\[\],&*|>#]{{8,}})", re.IGNORECASE
+)
+_IN_TEMPLATE = re.compile(
+    rf"(?:{_NAMES})(?:[\"']?\s*[:=]\s*[\"']|>)([^\s\"'{{}}<>]{{8,}})(?=[\"'<])",
+    re.IGNORECASE,
+)
+_TELLING = 24
+
+
+def scan(path: str, text: str) -> tuple[Problem, ...]:
+    """Return the secrets that the text of a template, org file or certificate holds.
+
+    No message repeats what it found.
+    """
+    return tuple(_problems(path, text))
+
+
+def _problems(path: str, text: str) -> Iterator[Problem]:
+    for match in _PRIVATE_KEY.finditer(text):
+        yield _problem("MD214", path, text, match.start(), "a private key is written")
+    for pattern, what in _TOKENS:
+        for match in pattern.finditer(text):
+            yield _problem("MD704", path, text, match.start(), f"{what} is written")
+    pattern = _IN_YAML if path.endswith((".yaml", ".yml")) else _IN_TEMPLATE
+    for match in pattern.finditer(text):
+        if _like_a_secret(match[1]):
+            name = re.search(r"[\w-]*$", text[: match.start()][-80:])
+            word = re.match(r"\w+", match[0])
+            what = f"{name[0] if name else ''}{word[0] if word else ''} is written"
+            yield _problem("MD703", path, text, match.start(), what)
+
+
+def _problem(rule: str, path: str, text: str, start: int, what: str) -> Problem:
+    found = RULES[rule]
+    line = text.count("\n", 0, start) + 1
+    message = f"{what} into this file"
+    return Problem(path, line, message, rule, found.severity, found.remedy)
+
+
+def _like_a_secret(value: str) -> bool:
+    """Tell a secret from a word: it is long, or mixes letters and digits."""
+    mixed = re.search(r"[0-9]", value) and re.search(r"[A-Za-z]", value)
+    return len(value) >= _TELLING or bool(mixed)
