@@ -16,8 +16,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from metadeploy import adopt as adopting
 from metadeploy import auth, deploy, keys, master, package, repository
 from metadeploy.access import Raised, lower_access
+from metadeploy.adopt import Adopted
 from metadeploy.connection import Connection
 from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome, Progress, Target, Verified
@@ -212,6 +214,15 @@ class Orgs:
                 made = keys.recognise(self.masters(org), org_id, app, choice, live)
                 found.append(AppKey(app, org_id, made, deployed=live is not None))
         return found
+
+    def adopt(self, names: Sequence[str], app: str) -> Adopted:
+        """Return templates and values that give these orgs the app that they have."""
+        live = {}
+        for name in names:
+            org = self.project.org(name)
+            target = self._target(org)
+            live[name] = adopting.live_app(target, name, app, org.api_version)
+        return adopting.adopt(app, live)
 
     def master(self, org: Org) -> Secret:
         """Return the master secret that this org's new keys are derived from."""

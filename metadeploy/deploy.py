@@ -207,17 +207,18 @@ def read_actual(target: Target, wanted: Wanted) -> Actual:
         }
     except XmlError as error:
         raise ApiFault("", f"the org returned bad XML: {error.message}") from error
-    holders = _holders(target, wanted)
+    holders = holders_of(target, wanted)
     access = {app: frozenset(rows) for app, (_, rows) in holders.items()}
     return Actual(facts, components, access, live)
 
 
 def _retrieve(target: Target, wanted: Wanted) -> tuple[Component, ...]:
     manifest = package.retrieve_manifest(wanted.components, wanted.api_version)
-    return _retrieved(target, manifest)
+    return retrieved(target, manifest)
 
 
-def _retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
+def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
+    """Return what the org has of a manifest, waiting for it up to ten minutes."""
     if not manifest.members:
         return ()
     retrieve_id = target.metadata.retrieve(manifest)
@@ -240,7 +241,7 @@ def _pauses() -> Iterable[float]:
         pause = min(pause * 1.5, 10.0)
 
 
-def _holders(target: Target, wanted: Wanted) -> dict[str, tuple[str, dict[Ref, str]]]:
+def holders_of(target: Target, wanted: Wanted) -> dict[str, tuple[str, dict[Ref, str]]]:
     """Return each app of `wanted.access` that the org has: its id, who may use it."""
     if not wanted.access:
         return {}
@@ -275,8 +276,38 @@ def plan(
     wanted = resolve_names(target, wanted)
     actual = read_actual(target, wanted)
     made = make_plan(actual, wanted, recorded(actual.facts.org_id), allowed=allowed)
-    blocked = _creation_blocked(target, made)
-    return replace(made, refusals=(*made.refusals, *blocked))
+    found = _collisions(target, made) or _creation_blocked(target, made)
+    return replace(made, refusals=(*made.refusals, *found))
+
+
+_OTHER_KIND = {
+    "ConnectedApp": externalapp.HEADER,
+    externalapp.HEADER: "ConnectedApp",
+}
+
+
+def _collisions(target: Target, made: Plan) -> tuple[Refusal, ...]:
+    """Return a refusal where an app of the same name is there as the other kind."""
+    created = [
+        c.ref
+        for c in made.changes
+        if c.action is Action.CREATE and c.ref.type in _OTHER_KIND
+    ]
+    if not created:
+        return ()
+    types = sorted({_OTHER_KIND[ref.type] for ref in created})
+    listed = {row.ref for row in target.metadata.list_metadata(types)}
+    both = [r for r in created if Ref(_OTHER_KIND[r.type], r.full_name) in listed]
+    return tuple(
+        Refusal(
+            "collision",
+            f"{made.facts.name} has a {_OTHER_KIND[ref.type]} {ref.full_name} already",
+            "",
+            "An org cannot have both kinds under one name. Migrate the app in Setup,"
+            " which keeps its key and secret, or delete it there; then plan again.",
+        )
+        for ref in both
+    )
 
 
 _BLOCKED = "You can't create a connected app"
@@ -335,7 +366,7 @@ def resolve_names(target: Target, wanted: Wanted) -> Wanted:
     ]
     owners = {
         (c.ref.type, externalapp.app_of(c)): c.ref
-        for c in _retrieved(target, Manifest.of(strangers, wanted.api_version))
+        for c in retrieved(target, Manifest.of(strangers, wanted.api_version))
     }
     names = {
         ref: owners[ref.type, app]
@@ -516,7 +547,7 @@ def settle_access(target: Target, wanted: Wanted) -> tuple[AccessChange, ...]:
     An app's list may be ignored when the app is created (observed), and apps that
     are not ours have no list that we could deploy.
     """
-    holders = _holders(target, wanted)
+    holders = holders_of(target, wanted)
     actual = {app: frozenset(rows) for app, (_, rows) in holders.items()}
     missing = access_changes(actual, wanted.access)
     for change in missing:

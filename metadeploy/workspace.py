@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
 from metadeploy.project import FOLDERS, Project
+from metadeploy.yamlfile import Plain
 
 _MACROS = Path(__file__).with_name("macros")
 _MAX_FILES = 50_000
@@ -52,6 +54,53 @@ class Workspace:
         if isinstance(source, str):
             return Secret(source)
         return read_secret(source, self.root)
+
+    def add_values(self, path: str, values: Mapping[str, Plain]) -> None:
+        """Write values into an org file; comments and order of the rest stay.
+
+        Raises ConfigError for a name that the file has already.
+        """
+        from ruamel.yaml import YAML
+
+        yaml = YAML()
+        yaml.preserve_quotes = True
+        file = self.root / path
+        data = yaml.load(file.read_text("utf-8"))
+        there = data.setdefault("values", {})
+        for name, value in values.items():
+            if name in there:
+                raise ConfigError(f"{path} has a value {name} already")
+            there[name] = value
+        out = io.StringIO()
+        yaml.dump(data, out)
+        replace_text(file, out.getvalue())
+
+    def set_kinds(self, path: str, apps: Iterable[str], kind: str) -> None:
+        """Say in an org file which kind its apps are; the rest of it stays."""
+        from ruamel.yaml import YAML
+
+        yaml = YAML()
+        yaml.preserve_quotes = True
+        file = self.root / path
+        data = yaml.load(file.read_text("utf-8"))
+        there = data.setdefault("apps", {})
+        for app in apps:
+            there.setdefault(app, {})["kind"] = kind
+        out = io.StringIO()
+        yaml.dump(data, out)
+        replace_text(file, out.getvalue())
+
+    def add_template(self, path: str, text: str) -> None:
+        """Write a new template. Raises ConfigError when it is there already."""
+        file = self.root / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("x", encoding="utf-8") as out:
+                out.write(text)
+        except FileExistsError:
+            raise ConfigError(f"{path} is there already") from None
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {_why(error)}") from error
 
     def make_state(self) -> Path:
         """Make .metadeploy/, for the owner alone and ignored by git; return it."""
@@ -101,6 +150,16 @@ def read_secret(source: SecretSource, base: Path) -> Secret:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read {source.file}: {_why(error)}") from None
     return _from_command(source.command or [], base)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file's text in one step: readers see the old one or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, "utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path.name}: {_why(error)}") from error
 
 
 def write_private(path: Path, text: str) -> str:

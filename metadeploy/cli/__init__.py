@@ -23,6 +23,8 @@ COMMANDS = {
     "plan": ("change", "Show what would make orgs match."),
     "deploy": ("change", "Make orgs match, and prove it."),
     "verify": ("change", "Compare orgs and log in through their apps."),
+    "adopt": ("adopt", "Write templates for apps that orgs already have."),
+    "migrate": ("adopt", "Make connected apps External Client Apps in some orgs."),
     "keys": ("keys", "List, export or make consumer keys."),
     "emulator": ("emulator", "Serve, reset or enter emulated orgs."),
 }
