@@ -147,7 +147,7 @@ def _known(
     name = local_name(child)
     field = table.get(name) if tag == _NS + name else None
     if field is None:
-        if tag == _NS + "fullName" and schema.metadata_types().get(struct):
+        if tag == _NS + "fullName" and _is_root(struct):
             return name
         raise _Bad(
             f"Error parsing file: Element {tag} invalid at this location"
@@ -159,6 +159,10 @@ def _known(
     if too_new or too_old:
         raise _Bad(f"Property '{name}' not valid in version {version:.1f}", child)
     return name
+
+
+def _is_root(struct: str) -> bool:
+    return struct in schema.metadata_types() or struct.endswith("Settings")
 
 
 # The app of a satellite is missed in words of its own.

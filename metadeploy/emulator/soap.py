@@ -111,8 +111,9 @@ def _deploy(asked: Asked) -> Content:
 
 
 def _base64(text: str) -> bytes:
+    packed = text.encode("ascii", "replace").translate(None, b" \t\r\n")
     try:
-        return base64.b64decode(text, validate=False)
+        return base64.b64decode(packed, validate=True)
     except (binascii.Error, ValueError):
         raise Fault("INVALID_OPERATION", "ZipFile is not valid base64") from None
 
