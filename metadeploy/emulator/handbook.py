@@ -86,8 +86,8 @@ def _lines() -> Iterator[str]:
     yield _HEAD
     yield "## What it serves\n"
     for place, names in OPERATIONS.items():
-        found = ", ".join(f"`{name}`" for name in " ".join(names).split())
-        yield f"- {place}: {found}."
+        listed = ", ".join(f"`{name}`" for name in " ".join(names).split())
+        yield f"- {place}: {listed}."
     yield ""
     yield "## What it does\n"
     rows = [(b.operation, b.rule, _mark(b.mark, b.source)) for b in BEHAVIOURS]
