@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+
 import keyring
 import pytest
 from keyring.backends.null import Keyring as NoKeyring
+
+from metadeploy import certs
 
 OLD, NEW = "old-" + "0123456789abcdef" * 2, "new-" + "0123456789abcdef" * 2
 
@@ -82,3 +86,88 @@ def test_init_into_the_keyring(runner, memory, monkeypatch, tmp_path):
     keyring.set_keyring(NoKeyring())
     lost = runner("keys", "init", "--keyring", "production")
     assert lost.code == 1 and "did not keep it" in lost.err
+
+
+# -- certificates
+
+
+def use_certificate(project, path, username):
+    """Let the app Portal be logged in to by JWT, in org dev."""
+    template = project / "templates/connectedApps/Portal.connectedApp.j2"
+    text = template.read_text()
+    element = f"<certificate>{{{{ file('{path}') }}}}</certificate>\n        "
+    template.write_text(
+        text.replace("<isAdminApproved>", f"{element}<isAdminApproved>")
+    )
+    org = project / "orgs/dev.yaml"
+    login = f"login: {{flow: jwt, username: {username}, private_key: {{file: KEY}}}}"
+    org.write_text(org.read_text() + f"apps:\n  Portal:\n    {login}\n")
+    return org
+
+
+def test_a_certificate_lets_a_user_log_in(runner, project):
+    ran = runner("certs", "create", "portal", "--json")
+    assert ran.code == 0, ran.err
+    key, certificate = ran.json["privateKey"], ran.json["certificate"]
+    assert (key, certificate) == (".metadeploy/certs/portal.key", "certs/portal.crt")
+    assert (project / key).stat().st_mode & 0o777 == 0o600
+    assert (project / key).parent.stat().st_mode & 0o777 == 0o700
+    assert "PRIVATE" not in ran.out + (project / certificate).read_text()
+    org = use_certificate(project, certificate, "admin@dev.emulated")
+    username = runner("emulator", "token", "dev").json["username"]
+    text = org.read_text().replace("KEY", key)
+    org.write_text(text.replace("admin@dev.emulated", username))
+    deployed = runner("deploy", "dev", "--auto-approve", "--json")
+    assert deployed.code == 0, deployed.out
+    proofs = {p["app"]: p for p in deployed.json["orgs"][0]["proofs"]}
+    assert (proofs["Portal"]["flow"], proofs["Portal"]["ok"]) == ("jwt", True)
+    assert runner("plan", "dev", "--detailed-exitcode").code == 0
+
+
+def test_certificates_are_listed_by_expiry(runner, project):
+    assert runner("certs", "list").out == ""
+    runner("certs", "create", "portal", "--days", "400")
+    runner("certs", "create", "soon", "--days", "30", "--key", project / "soon.key")
+    assert (project / "soon.key").stat().st_mode & 0o777 == 0o600
+    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=20)
+    old = certs.make("old", days=10, now=past).certificate
+    (project / "certs/old.pem").write_text(old)
+    (project / "certs/README.md").write_text("not a certificate")
+    use_certificate(project, "certs/portal.crt", "x@y.z")
+    ran = runner("certs", "list")
+    assert ran.code == 0, ran.err
+    old, _, portal, template, soon, unused = ran.out.splitlines()
+    assert old.startswith("certs/old.pem") and old.endswith("EXPIRED 10 days ago")
+    assert portal.startswith("certs/portal.crt") and portal.endswith("399 days left")
+    assert template == (
+        "    templates/connectedApps/Portal.connectedApp.j2  for dev, prod, uat"
+    )
+    assert soon.endswith("EXPIRES in 29 days") and unused == "    no template uses it"
+    rows = runner("certs", "list", "--json").json["certificates"]
+    assert [(r["subject"], r["daysLeft"]) for r in rows] == [
+        ("CN=old", -10),
+        ("CN=portal", 399),
+        ("CN=soon", 29),
+    ]
+    assert rows[1]["usedBy"][0]["orgs"] == ["dev", "prod", "uat"]
+    (project / "certs/broken.crt").write_text("broken")
+    ran = runner("certs", "list")
+    assert ran.code == 1 and "certs/broken.crt holds no certificate" in ran.err
+    assert "certs/portal.crt" in ran.out
+
+
+def test_no_key_or_certificate_is_overwritten(runner, project):
+    assert runner("certs", "create", "portal").code == 0
+    key = (project / ".metadeploy/certs/portal.key").read_text()
+    again = runner("certs", "create", "portal")
+    assert again.code == 1 and "certs/portal.crt is there already" in again.err
+    (project / "certs/portal.crt").unlink()
+    again = runner("certs", "create", "portal")
+    assert again.code == 1 and "portal.key is there already" in again.err
+    assert not (project / "certs/portal.crt").exists()
+    assert (project / ".metadeploy/certs/portal.key").read_text() == key
+    for name in ("../x", "a/b", ".x", "", "x" * 65):
+        assert runner("certs", "create", name).code == 64
+    (project / "file").write_text("")
+    ran = runner("certs", "create", "x", "--key", project / "file/x.key")
+    assert ran.code == 1 and "cannot write" in ran.err
