@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metadeploy.errors import ConfigError
 from metadeploy.model import Component, Ref
 
 _SCHEMA = (
@@ -64,18 +66,49 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises ConfigError when it cannot be used."""
         self._alone = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        path.chmod(0o600)
-        self._db.execute("PRAGMA busy_timeout = 20000")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+        self._path = path
+        with self._translated():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
+            self._db = sqlite3.connect(
+                path, timeout=20, isolation_level=None, check_same_thread=False
+            )
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        with self._translated():
+            while not self._logs_ahead():
+                # Somebody else is at it: this waits for them, as the pragma does not.
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("COMMIT")
+            self._db.execute("PRAGMA synchronous = FULL")
         with self._transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version > len(_SCHEMA):
+                raise ConfigError(
+                    f"{self._path.name} is of form {version}, not {len(_SCHEMA)}:"
+                    " a later metadeploy wrote it",
+                    hint="Upgrade metadeploy.",
+                )
             for number, script in enumerate(_SCHEMA[version:], version + 1):
                 for statement in script.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {number}")
+
+    def _logs_ahead(self) -> bool:
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         self._db.close()
@@ -102,8 +135,11 @@ class Journal:
         return run_id
 
     def sent(self, run_id: str, deploy_id: str) -> None:
-        """Write down the org's id of the deploy, before anybody polls it."""
-        with self._transaction():
+        """Write down the org's id of the deploy, before anybody polls it.
+
+        Raises ConfigError, with the id in it, when it cannot be written.
+        """
+        with self._transaction(f"deploy {deploy_id} has begun, but "):
             self._db.execute(
                 "UPDATE run SET status = 'Sent', deploy_id = ? WHERE id = ?",
                 (deploy_id, run_id),
@@ -150,20 +186,33 @@ class Journal:
             rows = self._db.execute(
                 "SELECT id, org, org_id, started, fingerprint, package, check_only,"
                 " git_commit, user, status, deploy_id, finished FROM run"
-                " WHERE org_id = ? ORDER BY started DESC",
+                " WHERE org_id = ? ORDER BY started DESC, rowid DESC",
                 (org_id,),
             ).fetchall()
         return tuple(
-            Run(row[0], Intent(*row[1:9]), row[9], row[10], row[11]) for row in rows
+            Run(row[0], replace(Intent(*row[1:9]), check_only=bool(row[6])), *row[9:])
+            for row in rows
         )
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._alone:
+    def _transaction(self, news: str = "") -> Iterator[None]:
+        """Do all of a block or nothing. news: what must be told if that fails."""
+        with self._alone, self._translated(news):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite itself ends some that fail
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self, news: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            what = f"{news}the journal {self._path.name} cannot be used: {why}"
+            hint = "Look at the file, and at the space on its disk."
+            raise ConfigError(what, hint=hint) from error
