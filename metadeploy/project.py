@@ -111,12 +111,13 @@ class Project:
         rendered = self.renderer.render(org)
         found = rules.check(rendered.components, api_version=org.api_version)
         problems = [*rendered.problems, *found, *self._secrets(org, found)]
+        components = rendered.components
         if any(app.kind == "external_client_app" for app in org.file.apps.values()):
-            components, more = _converted(org, rendered.components)
+            components, more = _converted(org, components)
             again = rules.check(components, api_version=org.api_version)
             problems += [p for p in (*more, *again) if p not in problems]
-            return components, tuple(problems)
-        return rendered.components, tuple(problems)
+        problems += rules.check_posture(components)
+        return components, tuple(problems)
 
     def converted(self, org: Org, app: str) -> Converted:
         """Return the External Client App that an app's template would make in an org.

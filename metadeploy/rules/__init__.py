@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from metadeploy.model import Component, Problem
-from metadeploy.rules import access, apps, clients, names, structure
+from metadeploy.rules import access, apps, clients, names, oauth, security, structure
 from metadeploy.rules.orgs import Pin, check_orgs
 from metadeploy.rules.registry import RULES
 from metadeploy.rules.rule import Rule
 
-__all__ = ["RULES", "Pin", "Rule", "check", "check_orgs"]
+__all__ = ["RULES", "Pin", "Rule", "check", "check_orgs", "check_posture"]
 
 
 def check(components: Iterable[Component], *, api_version: str) -> list[Problem]:
-    """Return all problems of one org's rendered components, sorted by place.
+    """Return what an org would refuse of its rendered components, sorted by place.
 
     components: as rendered, before access is lowered, so that connectedAppAccesses
     in a Profile or PermissionSet is legal.
@@ -32,3 +32,14 @@ def check(components: Iterable[Component], *, api_version: str) -> list[Problem]
     for subject in (access.check, clients.check, names.check):
         problems += subject(files)
     return sorted(problems, key=lambda p: p.order)
+
+
+def check_posture(components: Iterable[Component]) -> list[Problem]:
+    """Return what an org would accept of its apps, and should not, sorted by place.
+
+    components: as they are to be deployed: an app that is made an External Client App
+    is judged as one. What cannot be read is left to `check`.
+    """
+    files = [structure.read(c)[0] for c in components if c.ref.type in oauth.TYPES]
+    found = list(oauth.apps_of(files))
+    return sorted(security.check(found), key=lambda p: p.order)

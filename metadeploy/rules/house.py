@@ -84,6 +84,23 @@ ORGS = (
 
 SECURITY = (
     warning(
+        "MD701",
+        "wide-scope",
+        why="An app needs the scopes of the calls that it makes. Full and Web hold far "
+        "more, and so does a token that is stolen from it.",
+        remedy="Name the scopes that the app needs, such as Api. Where it does open "
+        "browser sessions, suppress this with that reason.",
+        source="Salesforce Help, OAuth Tokens and Scopes",
+    ),
+    warning(
+        "MD702",
+        "everybody-may-use",
+        why="While all users may approve an app themselves, one of them who is talked "
+        "into it lets it read all that they may read, for as long as it refreshes.",
+        remedy="Let the app be admin approved, and give access by a permission set.",
+        source="Salesforce Help, Manage OAuth Access Policies",
+    ),
+    warning(
         "MD703",
         "secret-value",
         why="What is named a secret and has a literal value is a secret in git.",
