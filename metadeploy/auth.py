@@ -13,6 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from metadeploy import oauth_errors
 from metadeploy.connection import Connection, Json, checked_url, read_json
 from metadeploy.errors import ApiFault, AuthError, ConfigError, LostAnswer
 from metadeploy.model import Secret, id18
@@ -22,32 +23,13 @@ _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 # The assertion may live three minutes at most (JWT bearer flow).
 _ASSERTION_SECONDS = 170
 
-_AUDIENCE = "Set login.audience to the host that users log in at."
-# What an OAuth refusal means, and what to do (Salesforce help, OAuth errors; observed).
-_REMEDIES = {
-    "user hasn't approved this consumer": "The user is not pre-authorised: the app lets"
-    " users approve it themselves and this one has not. Set isAdminApproved and grant"
-    " the app to a profile or permission set of the user.",
-    "user is not admin approved to access this app": "Grant the app to a profile or"
-    " permission set that the user has.",
-    "client identifier invalid": "The org does not know this consumer key. A new app"
-    " takes 2 to 10 minutes to be usable.",
-    "invalid client credentials": "The consumer secret is not the app's.",
-    "invalid assertion": "The app's certificate does not fit the private key, or its"
-    " use of digital signatures is off.",
-    "Audience validation failed": _AUDIENCE,
-    "audience is invalid": _AUDIENCE,
-    "no client credentials user enabled": "Set isClientCredentialEnabled and"
-    " oauthClientCredentialUser in the app.",
-    "request not supported on this domain": "Use the org's My Domain URL.",
-}
-
 
 @dataclass(frozen=True)
 class Session:
     """A login: where the org is, its token, and whose it is.
 
-    org_id: 18 characters. scopes: OAuth names, as granted.
+    org_id: 18 characters. scopes: OAuth names, as granted. refresh_token: a new one,
+    where the org gave one.
     """
 
     url: str
@@ -55,6 +37,7 @@ class Session:
     org_id: str
     user_id: str
     scopes: frozenset[str]
+    refresh_token: Secret | None = None
 
 
 def client_credentials(
@@ -120,6 +103,37 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def refresh(
+    connection: Connection,
+    consumer_key: str,
+    *,
+    refresh_token: Secret,
+    consumer_secret: Secret | None,
+) -> Session:
+    """Return the session that a refresh token still serves for. Raises AuthError.
+
+    consumer_secret: None where the app asks for none. Where the app rotates refresh
+    tokens, this one has served with it; `Session.refresh_token` is the next.
+    """
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": consumer_key,
+        "refresh_token": refresh_token.reveal(),
+    }
+    if consumer_secret is not None:
+        form["client_secret"] = consumer_secret.reveal()
+    return _token(connection, form)
+
+
+def _refused(url: str, fault: ApiFault) -> AuthError:
+    """Return the refusal with what it means and what to do."""
+    words = fault.message.removeprefix(f"{fault.code}: ")
+    known = oauth_errors.explain(fault.code, words)
+    what = f"no token from {url}: {fault.code}: {words}"
+    hint = known.hint if known else ""
+    return AuthError(what, code=fault.code, words=words, hint=hint)
+
+
 def _token(connection: Connection, form: Mapping[str, str]) -> Session:
     refused = f"no token from {connection.url}: "
     try:
@@ -131,10 +145,7 @@ def _token(connection: Connection, form: Mapping[str, str]) -> Session:
         )
         found = read_json(answer)
     except ApiFault as fault:
-        words = fault.message.removeprefix(f"{fault.code}: ")
-        hint = _REMEDIES.get(words, "")
-        what = f"{refused}{fault.code}: {words}"
-        raise AuthError(what, code=fault.code, hint=hint) from fault
+        raise _refused(connection.url, fault) from fault
     except LostAnswer as error:  # a token more or less changes nothing in the org
         hint = "Check the URL, then run the same command again."
         raise AuthError(f"{refused}{error.message}", hint=hint) from error
@@ -167,4 +178,12 @@ def _session(found: Json) -> Session:
         raise ValueError("its answer's id names no user of an org")
     scope = found.get("scope")
     scopes = scope.split() if isinstance(scope, str) else []
-    return Session(url, Secret(token), id18(steps[-2]), steps[-1], frozenset(scopes))
+    renewed = found.get("refresh_token")
+    return Session(
+        url,
+        Secret(token),
+        id18(steps[-2]),
+        steps[-1],
+        frozenset(scopes),
+        Secret(renewed) if isinstance(renewed, str) and renewed else None,
+    )

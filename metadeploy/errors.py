@@ -52,11 +52,17 @@ class StalePlan(MetadeployError):
 
 
 class AuthError(MetadeployError):
-    """Nobody could be logged in to the org: `code` is the OAuth error, or ""."""
+    """Nobody could be logged in to the org: the OAuth error and its description.
 
-    def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
+    code, words: "" where the org refused nothing.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", words: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+        self.words = words
 
 
 class ApiFault(MetadeployError):

@@ -16,6 +16,7 @@ from metadeploy import auth
 from metadeploy.connection import Connection
 from metadeploy.errors import AuthError, ConfigError, Unreachable
 from metadeploy.model import Secret, id18
+from metadeploy.oauth_errors import ERRORS
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -212,36 +213,32 @@ def test_a_login_that_nobody_answers():
         log_in(connection)
 
 
-REFUSALS = [
-    ("invalid_grant", "user hasn't approved this consumer", "pre-authorised"),
-    (
-        "invalid_app_access",
-        "user is not admin approved to access this app",
-        "Grant the app",
-    ),
-    ("invalid_client_id", "client identifier invalid", "2 to 10 minutes"),
-    ("invalid_client", "invalid client credentials", "secret is not the app's"),
-    ("invalid_grant", "invalid assertion", "certificate"),
-    ("invalid_grant", "Audience validation failed", "login.audience"),
-    ("invalid_grant", "audience is invalid", "login.audience"),
-    ("invalid_grant", "no client credentials user enabled", "oauthClientCredentialU"),
-    ("invalid_grant", "request not supported on this domain", "My Domain"),
-]
-
-
-@pytest.mark.parametrize(("code", "words", "remedy"), REFUSALS)
-def test_each_refusal_says_what_to_do(server_of, code, words, remedy):
-    body = json.dumps({"error": code, "error_description": words})
+@pytest.mark.parametrize("row", ERRORS, ids=lambda e: f"{e.code} {e.words}")
+def test_each_refusal_says_why_and_what_to_do(server_of, row):
+    words = row.words or "in words of its own"
+    body = json.dumps({"error": row.code, "error_description": words})
     connection, _ = server_of(http(body, 400))
     with pytest.raises(AuthError) as caught:
         log_in(connection)
-    assert str(caught.value) == f"no token from {connection.url}: {code}: {words}"
-    assert caught.value.code == code
-    assert remedy in caught.value.hint
+    assert str(caught.value) == f"no token from {connection.url}: {row.code}: {words}"
+    assert (caught.value.code, caught.value.words) == (row.code, words)
+    assert caught.value.hint == f"{row.cause} {row.remedy}"
 
 
-def test_every_remedy_is_told():
-    assert {words for _, words, _ in REFUSALS} == set(auth._REMEDIES)
+@pytest.mark.parametrize("secret", [None, Secret("canary-secret")])
+def test_a_refresh_token_serves_with_or_without_a_secret(server_of, secret):
+    connection, server = server_of({**GOOD, "refresh_token": "canary-next"})
+    session = auth.refresh(
+        connection, "key", refresh_token=Secret("canary-old"), consumer_secret=secret
+    )
+    assert session.refresh_token is not None
+    assert session.refresh_token.reveal() == "canary-next"
+    assert "canary-next" not in repr(session)
+    (asked,) = server.requests
+    form = parse_qs(asked.partition(b"\r\n\r\n")[2].decode())
+    assert form["grant_type"] == ["refresh_token"]
+    assert form["refresh_token"] == ["canary-old"]
+    assert form.get("client_secret") == (["canary-secret"] if secret else None)
 
 
 def test_a_refusal_that_nobody_knows_yet(server_of):
