@@ -168,7 +168,9 @@ def base64_text(data: bytes) -> bytes:
 # A Profile comes back with those sections only whose components are named in the
 # same package.xml (Metadata API guide, Profile): section → type and element.
 _SECTIONS = {
+    "agentAccesses": ("Bot", "agentName"),
     "applicationVisibilities": ("CustomApplication", "application"),
+    "categoryGroupVisibilities": ("DataCategoryGroup", "dataCategoryGroup"),
     "classAccesses": ("ApexClass", "apexClass"),
     "customMetadataTypeAccesses": ("CustomObject", "name"),
     "customPermissions": ("CustomPermission", "name"),
@@ -176,10 +178,15 @@ _SECTIONS = {
     "externalDataSourceAccesses": ("ExternalDataSource", "externalDataSource"),
     "fieldPermissions": ("CustomObject", "field"),
     "flowAccesses": ("Flow", "flow"),
+    "genComputingSummaryDefAccesses": ("GenComputingSummaryDef", "configName"),
     "layoutAssignments": ("Layout", "layout"),
     "objectPermissions": ("CustomObject", "object"),
     "pageAccesses": ("ApexPage", "apexPage"),
     "recordTypeVisibilities": ("CustomObject", "recordType"),
+    "servicePresenceStatusAccesses": (
+        "ServicePresenceStatus",
+        "servicePresenceStatus",
+    ),
     "tabVisibilities": ("CustomTab", "tab"),
 }
 
