@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 
@@ -33,9 +34,13 @@ _SECRETS = ("MD206", "MD214")
 
 @dataclass(frozen=True)
 class Project:
-    """All texts of a project: path, with "/", from its root → text."""
+    """All texts of a project: path, with "/", from its root → text.
+
+    now: the time, with its zone, that certificates are judged at; None: not judged.
+    """
 
     texts: Mapping[str, str]
+    now: datetime | None = None
 
     @cached_property
     def renderer(self) -> Renderer:
@@ -116,7 +121,7 @@ class Project:
             components, more = _converted(org, components)
             again = rules.check(components, api_version=org.api_version)
             problems += [p for p in (*more, *again) if p not in problems]
-        problems += rules.check_posture(components)
+        problems += rules.check_posture(components, now=self.now)
         return components, tuple(problems)
 
     def converted(self, org: Org, app: str) -> Converted:

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from metadeploy.errors import ConfigError
@@ -39,7 +40,7 @@ class Workspace:
         texts = dict(shipped_macros())
         for folder in FOLDERS:
             texts.update(_texts(self.root, folder))
-        return Project(texts)
+        return Project(texts, datetime.now(UTC))
 
     def emulated_master(self) -> Secret:
         """Return the master of emulated orgs, made in .metadeploy/ on first use."""

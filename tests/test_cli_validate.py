@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from test_cli import edit, git
+import os
+import subprocess
 
 APP = "templates/connectedApps/Portal.connectedApp.j2"
 CALL = "        <certificate>{{ file('certs/portal.crt') }}</certificate>\n"
 AFTER = "join('\\n') }}</callbackUrl>\n"
 NO_FILE = f"{APP}:20: there is no file 'certs/portal.crt'"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def git(folder, *words):
+    quiet = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    subprocess.run(
+        ["git", *words],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={**os.environ, **quiet},
+    )
 
 
 def test_a_certificate_is_read_from_the_work_tree_or_the_index(runner, project):

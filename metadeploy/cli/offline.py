@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ def _staged(workspace: Workspace) -> Project:
             texts[path] = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path} as staged is not UTF-8 text") from error
-    return Project(texts)
+    return Project(texts, datetime.now(UTC))
 
 
 @click.command()

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from metadeploy.model import Component, Problem
-from metadeploy.rules import access, apps, clients, names, oauth, security, structure
+from metadeploy.rules import (
+    access,
+    apps,
+    certificates,
+    clients,
+    names,
+    oauth,
+    security,
+    structure,
+)
 from metadeploy.rules.orgs import Pin, check_orgs
 from metadeploy.rules.registry import RULES
 from metadeploy.rules.rule import Rule
@@ -34,12 +44,16 @@ def check(components: Iterable[Component], *, api_version: str) -> list[Problem]
     return sorted(problems, key=lambda p: p.order)
 
 
-def check_posture(components: Iterable[Component]) -> list[Problem]:
+def check_posture(
+    components: Iterable[Component], *, now: datetime | None = None
+) -> list[Problem]:
     """Return what an org would accept of its apps, and should not, sorted by place.
 
     components: as they are to be deployed: an app that is made an External Client App
     is judged as one. What cannot be read is left to `check`.
+    now: the time, with its zone, that certificates are judged at; None: not judged.
     """
     files = [structure.read(c)[0] for c in components if c.ref.type in oauth.TYPES]
     found = list(oauth.apps_of(files))
-    return sorted(security.check(found), key=lambda p: p.order)
+    problems = (*security.check(found), *certificates.check(found, now))
+    return sorted(problems, key=lambda p: p.order)

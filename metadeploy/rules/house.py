@@ -116,4 +116,32 @@ SECURITY = (
         "OAuth Usage.",
         source="the forms in which Salesforce hands them out; observed",
     ),
+    error(
+        "MD711",
+        "certificate-ended",
+        why="Once its certificate has ended, no JWT that an app is asked with counts.",
+        remedy="Make a new key pair, and put its certificate here.",
+        source="Salesforce Help, OAuth 2.0 JWT Bearer Flow",
+    ),
+    warning(
+        "MD712",
+        "certificate-ends-soon",
+        why="Within 30 days nobody will be able to log in by JWT.",
+        remedy="Make a new key pair in time, and put its certificate here.",
+        source="Salesforce Help, OAuth 2.0 JWT Bearer Flow",
+    ),
+    warning(
+        "MD713",
+        "certificate-not-yet",
+        why="A certificate counts from its first day on.",
+        remedy="Wait with the deploy, or use the certificate that counts now.",
+        source="RFC 5280 §4.1.2.5",
+    ),
+    warning(
+        "MD714",
+        "certificate-weak",
+        why="RSA keys of fewer than 2048 bits can be broken.",
+        remedy="Make a key pair of 2048 bits or more, and put its certificate here.",
+        source="NIST SP 800-131A",
+    ),
 )
