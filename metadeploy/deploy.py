@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from metadeploy import externalapp, keys, package, xmlfile
+from metadeploy import externalapp, keys, package, schema, xmlfile
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action, Change, access_changes
 from metadeploy.errors import (
@@ -19,8 +19,10 @@ from metadeploy.errors import (
     DeployFailed,
     DeployTimeout,
     LostAnswer,
+    MetadeployError,
     PlanRefused,
     StalePlan,
+    Unreachable,
 )
 from metadeploy.model import (
     METADATA_NS,
@@ -52,6 +54,7 @@ _APP_TYPES = {
 
 
 _OPTIONS = DeployOptions()
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -182,12 +185,48 @@ class Outcome:
     own_keys: tuple[str, ...] = ()
 
 
+# Faults that pass by themselves (observed; the last one just after Pending).
+_PASSING = frozenset(
+    {
+        "API_CURRENTLY_DISABLED",
+        "REQUEST_LIMIT_EXCEEDED",
+        "SERVER_UNAVAILABLE",
+        "UNABLE_TO_LOCK_ROW",
+        "UNKNOWN_EXCEPTION",
+        "INVALID_CROSS_REFERENCE_KEY",
+    }
+)
+
+
+def _passes(error: MetadeployError) -> bool:
+    if isinstance(error, ApiFault):
+        return error.code in _PASSING
+    return isinstance(error, LostAnswer | Unreachable)
+
+
+def _patiently(target: Target, read: Callable[[], T]) -> T:
+    """Return what a read brings; it changes nothing, so it may be done again."""
+    for pause in (1.0, 4.0):
+        try:
+            return read()
+        except MetadeployError as error:
+            if not _passes(error):
+                raise
+            target.progress.step(f"{error.message}; asking again")
+        target.clock.sleep(pause)
+    return read()
+
+
 def read_actual(target: Target, wanted: Wanted) -> Actual:
     """Return what the org has of everything that `wanted` speaks of.
 
     Raises ConfigError when it is not the org that the org file pins.
     """
     target.progress.step("reading the org")
+    return _patiently(target, lambda: _read_actual(target, wanted))
+
+
+def _read_actual(target: Target, wanted: Wanted) -> Actual:
     facts = target.data.facts()
     if target.org_id is not None and id18(target.org_id) != facts.org_id:
         raise ConfigError(
@@ -350,6 +389,10 @@ def resolve_names(target: Target, wanted: Wanted) -> Wanted:
     An org makes policy files by itself, under names of its choosing, and refuses a
     second one for the same app (observed); so they are updated where they are.
     """
+    return _patiently(target, lambda: _resolve_names(target, wanted))
+
+
+def _resolve_names(target: Target, wanted: Wanted) -> Wanted:
     parts = {c.ref: externalapp.app_of(c) for c in wanted.components}
     ours = {ref: app for ref, app in parts.items() if app}
     if not ours:
@@ -399,7 +442,8 @@ def deploy(
     master: asked for only when the plan creates an app.
     timeout: seconds for the deploy itself. Raises PlanRefused before anything is
     sent, DeployFailed when the org kept nothing, DeployTimeout and LostAnswer when
-    nobody knows yet; the journal then still has the run.
+    nobody knows yet; the journal then has the run as Intended or Sent. Any other
+    error ends it as NotSent, or as Unverified once the org has what was sent.
     """
     if plan.refusals:
         raise PlanRefused(str(r) for r in plan.refusals)
@@ -409,17 +453,31 @@ def deploy(
     run_id = journal.begin(plan, digest, check_only=options.check_only)
     sender = _Sender(target, journal, run_id, options, timeout)
     first, later = _phases(plan)
-    result = sender.send(plan, first, master)
+    try:
+        result = sender.send(plan, first, master)
+    except (DeployFailed, LostAnswer):
+        raise
+    except MetadeployError:
+        if not sender.sent:
+            journal.finish(run_id, "NotSent")
+        raise
     if options.check_only:
         journal.finish(run_id, "Checked")
         return Outcome(plan, run_id, result, (), None)
     wanted = plan.wanted
-    if later:
-        wanted = resolve_names(target, wanted)
-        rest = make_plan(read_actual(target, wanted), wanted)
-        result = sender.send(rest, rest.package, master)
-    repaired = settle_access(target, wanted)
-    verified = verify(target, wanted)
+    try:
+        if later:
+            wanted = resolve_names(target, wanted)
+            rest = make_plan(read_actual(target, wanted), wanted)
+            result = sender.send(rest, rest.package, master)
+        repaired = settle_access(target, wanted)
+        verified = verify(target, wanted)
+    except MetadeployError as error:
+        if not isinstance(error, DeployFailed | DeployTimeout):
+            journal.finish(run_id, "Unverified")
+        done = f"Deploy {result.id} had succeeded by then. " if result.id else ""
+        error.hint = f"{done}`metadeploy plan {wanted.org}` shows what is left to do."
+        raise
     journal.finish(
         run_id,
         "Verified" if verified.ok else "Unverified",
@@ -456,6 +514,7 @@ class _Sender:
     run_id: str
     options: DeployOptions
     timeout: float
+    sent: bool = False
     sent_keys: dict[str, str] = field(default_factory=dict)
 
     def send(
@@ -476,7 +535,9 @@ class _Sender:
             sent = tuple(map(keys.without_key, sent))
             result = self._deploy(plan, sent)
         if not (result.done and result.success and result.status == "Succeeded"):
-            self.journal.finish(self.run_id, result.status)
+            # Whatever it is called, it is no success.
+            odd = result.status == "Succeeded"
+            self.journal.finish(self.run_id, "Failed" if odd else result.status)
             raise DeployFailed(result, _failure(plan.wanted.org, sent, result))
         return result
 
@@ -484,6 +545,7 @@ class _Sender:
         self.target.progress.step(f"deploying {len(sent)} components")
         zip_bytes = package.zip_files(package.files(sent, plan.wanted.api_version))
         deploy_id = self.target.metadata.deploy(zip_bytes, self.options)
+        self.sent = True
         self.journal.sent(self.run_id, deploy_id)
         return wait(self.target, deploy_id, timeout=self.timeout)
 
@@ -523,14 +585,18 @@ def wait(target: Target, deploy_id: str, *, timeout: float) -> DeployResult:
 
     timeout: seconds; the first poll is at once, later ones 1 s apart slowing to 10 s.
     A poll whose answer is lost decides nothing: the next one tells. Raises
-    DeployTimeout; the deploy itself goes on in the org.
+    DeployTimeout, and LostAnswer when the org no longer lets us ask; the deploy itself
+    goes on in the org.
     """
     deadline = target.clock.now() + timeout
     for pause in _pauses():
         try:
             result = target.metadata.check_deploy_status(deploy_id)
-        except LostAnswer:
-            target.progress.step("no answer; asking again")
+        except MetadeployError as error:
+            if not _passes(error):
+                what = f"deploy {deploy_id} goes on, but nobody may ask how: {error}"
+                raise LostAnswer(what) from error
+            target.progress.step(f"{error.message}; asking again")
         else:
             target.progress.deploying(result)
             if result.done:
@@ -547,7 +613,7 @@ def settle_access(target: Target, wanted: Wanted) -> tuple[AccessChange, ...]:
     An app's list may be ignored when the app is created (observed), and apps that
     are not ours have no list that we could deploy.
     """
-    holders = holders_of(target, wanted)
+    holders = _patiently(target, lambda: holders_of(target, wanted))
     actual = {app: frozenset(rows) for app, (_, rows) in holders.items()}
     missing = access_changes(actual, wanted.access)
     for change in missing:
@@ -592,8 +658,10 @@ def _failure(org: str, sent: Iterable[Component], result: DeployResult) -> str:
     for message in result.messages:
         if not message.success:
             ref = Ref(message.component_type, message.full_name)
-            line = message.line or _line_of(message.problem, bodies.get(ref, b""))
-            where = locate(sources, ref, line)
+            # The org names Settings and parts of a file by types of their own.
+            file = schema.ref_of(message.file_name) or ref
+            line = message.line or _line_of(message.problem, bodies.get(file, b""))
+            where = locate(sources, file, line)
             place = f"{where}: " if where else ""
             lines.append(f"{place}{ref}: {message.problem}")
     return "\n".join(lines)
