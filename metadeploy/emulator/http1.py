@@ -194,7 +194,8 @@ def head_of(answer: Answer, *, keep_alive: bool, now: float) -> bytes:
     if answer.status not in (204, 304):
         lines.append(f"Content-Type: {answer.content_type}")
         lines.append(f"Content-Length: {len(answer.body)}")
-    lines += [f"{name}: {value}" for name, value in answer.headers]
+    for name, value in answer.headers:
+        lines.append(f"{name}: {value}".replace("\r", "").replace("\n", ""))
     if not keep_alive:
         lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

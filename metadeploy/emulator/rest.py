@@ -147,3 +147,5 @@ _ROUTES: Routes = MappingProxyType(
         **rest_records.ROUTES,
     }
 )
+ROUTE_PATTERNS = tuple(_ROUTES)
+"""What follows the version in the paths that are served, as patterns."""

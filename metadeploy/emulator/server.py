@@ -55,7 +55,7 @@ def serve(
     certificate lies beside the world's file. Raises OSError for a taken port.
     """
     return RunningServer(
-        partial(_routed, world),
+        partial(answer, world),
         host=host,
         port=port,
         tls_port=tls_port,
@@ -74,7 +74,7 @@ def _plan_failure(world: World, org_id: str, injection: Injection) -> None:
     world.put_grant("deploy failure", org.id, org, body)
 
 
-def _routed(world: World, request: Request) -> Answer:
+def answer(world: World, request: Request) -> Answer:
     """Hand a request to the protocol its path belongs to.
 
     Each protocol is loaded at its first request, so that a server is ready at once.
