@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from metadeploy import adopt as adopting
-from metadeploy import auth, deploy, keys, master, package, repository
+from metadeploy import auth, deploy, externalapp, keys, master, package, repository
 from metadeploy.access import Raised, lower_access
 from metadeploy.adopt import Adopted
 from metadeploy.connection import Connection
@@ -25,9 +25,9 @@ from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome, Progress, Target, Verified
 from metadeploy.errors import ConfigError, MetadeployError
 from metadeploy.journal import Intent, Journal
-from metadeploy.keys import Credentials, Masters
+from metadeploy.keys import Credentials, KeyChoice, Masters
 from metadeploy.metadata_api import MetadataApi
-from metadeploy.model import Component, DeployOptions, DeployResult, Secret
+from metadeploy.model import Component, DeployOptions, DeployResult, Ref, Secret
 from metadeploy.orgfile import Org
 from metadeploy.plan import Plan
 from metadeploy.project import Project
@@ -204,16 +204,41 @@ class Orgs:
         target = self._target(org)
         wanted = deploy.resolve_names(target, wanted)
         actual = deploy.read_actual(target, wanted)
+        apps = {c.ref: app for c in wanted.components if (app := keys.app_of(c))}
+        types = {_kind(ref) for ref in apps}
+        listed = target.metadata.list_metadata(sorted(types)) if types else ()
+        created = {row.ref: row.created for row in listed}
         found: list[AppKey] = []
         for component in wanted.components:
-            app = keys.app_of(component)
+            app = apps.get(component.ref)
             if app is not None:
                 choice = wanted.key_choice(component, app)
                 live = actual.consumer_keys.get(app)
                 org_id = actual.facts.org_id
                 made = keys.recognise(self.masters(org), org_id, app, choice, live)
-                found.append(AppKey(app, org_id, made, deployed=live is not None))
+                ref = Ref(_kind(component.ref), app)
+                found.append(
+                    AppKey(
+                        ref,
+                        org_id,
+                        made,
+                        choice,
+                        created.get(ref, ""),
+                        live is not None,
+                    )
+                )
         return found
+
+    def credentials(self, name: str, app: str) -> Credentials:
+        """Return an app's key and, where it is known, secret.
+
+        Raises ConfigError for an app that the org's templates do not make.
+        """
+        found = {k.app: k for k in self.keys(name)}
+        if app not in found:
+            known = ", ".join(found) or "none"
+            raise ConfigError(f"org {name} has no app {app}", hint=f"It has: {known}.")
+        return found[app].credentials
 
     def adopt(self, names: Sequence[str], app: str) -> Adopted:
         """Return templates and values that give these orgs the app that they have."""
@@ -331,14 +356,33 @@ class Orgs:
             connection.close()
 
 
+def _kind(ref: Ref) -> str:
+    """Return the type of the app whose key a component holds."""
+    return "ConnectedApp" if ref.type == "ConnectedApp" else externalapp.HEADER
+
+
 @dataclass(frozen=True)
 class AppKey:
-    """The consumer key of one app in one org. deployed: the org has the app."""
+    """The consumer key of one app in one org.
 
-    app: str
+    ref: the app itself. choice: what the org file asks for. created: when the org got
+    the app, as XML writes times, "" where it does not say. deployed: it has the app.
+    """
+
+    ref: Ref
     org_id: str
     credentials: Credentials
+    choice: KeyChoice
+    created: str
     deployed: bool
+
+    @property
+    def app(self) -> str:
+        return self.ref.full_name
+
+    @property
+    def external(self) -> bool:
+        return self.ref.type == externalapp.HEADER
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,14 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class FileProperties:
-    """One row of listMetadata: a component that the org has, and its record's id."""
+    """One row of listMetadata: a component that the org has, and its record's id.
+
+    created: when, as XML writes times; "" where the org does not say.
+    """
 
     ref: Ref
     id: str
+    created: str = ""
 
 
 class MetadataApi:
@@ -142,6 +146,7 @@ class MetadataApi:
             FileProperties(
                 Ref(_text(r, "type"), _text(r, "fullName")),
                 _text(r, "id"),
+                _text(r, "createdDate"),
             )
             for r in results
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import sys
 
 import keyring
 import pytest
@@ -86,6 +88,65 @@ def test_init_into_the_keyring(runner, memory, monkeypatch, tmp_path):
     keyring.set_keyring(NoKeyring())
     lost = runner("keys", "init", "--keyring", "production")
     assert lost.code == 1 and "did not keep it" in lost.err
+
+
+# -- list and export
+
+
+def test_keys_are_listed_with_age_and_hint(runner, rows, project, monkeypatch):
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY", OLD)
+    made = rows("dev")["Billing"]
+    assert (made["deployed"], made["created"], made["ageDays"]) == (False, None, None)
+    assert made["type"] == "ConnectedApp" and made["hint"] == ""
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    made = rows("dev")["Billing"]
+    today = datetime.datetime.now(datetime.UTC).date()
+    assert made["ageDays"] == 0
+    assert abs(datetime.date.fromisoformat(made["created"][:10]) - today).days <= 1
+    out = runner("keys", "list", "dev").out
+    assert f"created {made['created'][:10]} (0 days ago)" in out
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY_PREVIOUS", OLD)
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY", NEW)
+    assert "previous master" in rows("dev")["Billing"]["hint"]
+    monkeypatch.delenv("METADEPLOY_MASTER_KEY_PREVIOUS")
+    own = rows("dev")["Billing"]
+    assert own["hint"] == "The org's own key: left alone. Its secret: Setup shows it."
+    assert own["hint"] in runner("keys", "list", "dev").out
+
+
+def test_export_writes_what_is_asked_for(runner, project):
+    found = export(runner, "dev", "Portal")
+    key, secret = found["consumerKey"], found["consumerSecret"]
+    ran = runner("keys", "export", "dev", "--app", "Portal")
+    lines = f"PORTAL_CONSUMER_KEY={key}\nPORTAL_CONSUMER_SECRET={secret}\n"
+    assert ran.out == lines
+    words = ("keys", "export", "dev", "--app", "Portal", "--format")
+    manifest = runner(*words, "kubernetes", "--name", "the-portal").out
+    assert "kind: Secret" in manifest and "name: the-portal" in manifest
+    assert base64.b64encode(secret.encode()).decode() in manifest
+    ran = runner(*words, "kubernetes", "--name", "The Portal")
+    assert ran.code == 1 and "takes no Secret" in ran.err
+
+
+def test_export_to_a_command(runner, project, monkeypatch):
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY", OLD)
+    words = ("keys", "export", "dev", "--app", "Portal", "--format", "command", "--")
+    program = (
+        "import os, sys; open('taken', 'w').write(sys.stdin.read());"
+        " print('METADEPLOY_MASTER_KEY' in os.environ, *sys.argv)"
+    )
+    monkeypatch.chdir(project)
+    ran = runner(*words, sys.executable, "-c", program, "--flag")
+    assert ran.code == 0, ran.err
+    taken = (project / "taken").read_text()
+    assert taken == runner("keys", "export", "dev", "--app", "Portal").out
+    secret = export(runner, "dev", "Portal")["consumerSecret"]
+    assert secret in taken and secret not in ran.out + ran.err
+    ran = runner(*words, sys.executable, "-c", "raise SystemExit(3)")
+    assert ran.code == 1 and "ended with 3" in ran.err
+    assert "cannot run" in runner(*words, project / "no-such-command").err
+    assert runner(*words).code == 64
+    assert runner("keys", "export", "dev", "--app", "Portal", "cat").code == 64
 
 
 # -- certificates

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import re
+import datetime
+import os
 import secrets
+import subprocess
 import sys
 
 import click
 
-from metadeploy import master
+from metadeploy import handover, master
 from metadeploy.api import AppKey, Orgs, Result
 from metadeploy.cli import options
-from metadeploy.cli.output import Json, document, error_json, error_text, write_json
+from metadeploy.cli.output import (
+    Json,
+    document,
+    error_json,
+    error_text,
+    shown,
+    styled,
+    write_json,
+)
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 
@@ -27,7 +36,7 @@ def keys() -> None:
 @options.parallelism
 @options.as_json
 def list_(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
-    """List each app's consumer key, and who made it.
+    """List each app's consumer key, who made it, and when.
 
     derived: from the master secret; pinned: written in the org file or template;
     org: the org's own, which metadeploy leaves alone.
@@ -35,15 +44,17 @@ def list_(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
     with Orgs(options.find_workspace(), parallel=parallelism) as connected:
         names = connected.project.select(orgs)
         results = connected.each(names, connected.keys)
+    now = datetime.datetime.now(datetime.UTC)
     if as_json:
-        write_json(document("keys list", {"orgs": [_row(r) for r in results]}))
+        rows = [_row(r, now) for r in results]
+        write_json(document("keys list", {"orgs": rows}))
     else:
         for result in results:
-            _show(result)
+            _show(result, now)
     return options.exit_code_of(r.error for r in results)
 
 
-def _row(result: Result[list[AppKey]]) -> dict[str, Json]:
+def _row(result: Result[list[AppKey]], now: datetime.datetime) -> dict[str, Json]:
     if result.error is not None or result.value is None:
         assert result.error is not None
         return {"org": result.org, "error": error_json(result.error)}
@@ -53,66 +64,134 @@ def _row(result: Result[list[AppKey]]) -> dict[str, Json]:
         "apps": [
             {
                 "app": k.app,
+                "type": k.ref.type,
                 "consumerKey": k.credentials.consumer_key,
                 "origin": k.credentials.origin,
                 "generation": k.credentials.generation,
+                "wantedGeneration": k.choice.generation,
                 "deployed": k.deployed,
+                "created": k.created or None,
+                "ageDays": _days(k.created, now),
+                "hint": _hint(result.org, k),
             }
             for k in result.value
         ],
     }
 
 
-def _show(result: Result[list[AppKey]]) -> None:
+def _show(result: Result[list[AppKey]], now: datetime.datetime) -> None:
     if result.error is not None:
         click.echo(error_text(result.error), err=True)
         return
     for key in result.value or ():
         made = key.credentials
         state = "deployed" if key.deployed else "not deployed yet"
+        days = _days(key.created, now)
+        if days is not None:
+            state = f"created {key.created[:10]} ({options.counted(days, 'day')} ago)"
         about = f"{made.origin}, generation {made.generation}, {state}"
-        click.echo(f"{result.org}  {key.app}  {about}\n    {made.consumer_key}")
+        click.echo(shown(f"{result.org}  {key.app}  {about}"))
+        click.echo(shown(f"    {made.consumer_key}"))
+        if hint := _hint(result.org, key):
+            click.echo(f"    {styled(shown(hint), dim=True)}")
+
+
+def _days(created: str, now: datetime.datetime) -> int | None:
+    """Return how many days ago an app was created, None where nobody says.
+
+    Its key is as old, unless somebody rotated it in the org.
+    """
+    try:
+        then = datetime.datetime.fromisoformat(created)
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        return None
+    return max(0, (now - then).days)
+
+
+def _hint(org: str, key: AppKey) -> str:
+    """Say what a person may want to do about a live key, "" for nothing."""
+    made = key.credentials
+    if not key.deployed:
+        return ""
+    if made.origin == "org":
+        where = "keys export asks the org" if key.external else "Setup shows it"
+        return f"The org's own key: left alone. Its secret: {where}."
+    if key.choice.generation > made.generation and not key.external:
+        wanted = key.choice.generation
+        return f"Generation {wanted} is wanted: metadeploy plan {org} says how."
+    if made.origin == "derived (previous master)":
+        return "Keep the previous master for as long as this key is in use."
+    return ""
 
 
 @keys.command()
 @click.argument("org")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--app", required=True, help="The app's fullName.")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["env", "json"]),
+    type=click.Choice(["env", "json", "kubernetes", "command"]),
     default="env",
     show_default=True,
     help="How to write them.",
 )
-def export(org: str, app: str, form: str) -> int:
+@click.option("--name", default="", help="What the Kubernetes Secret is called.")
+def export(
+    org: str,
+    command: tuple[str, ...],
+    app: str,
+    form: handover.Format,
+    name: str,
+) -> int:
     """Write an app's consumer key and secret to stdout, for whoever uses the app.
 
     This is the one command that prints a secret; do not run it where output is kept.
+    With `--format command -- CMD ARGUMENT...` nothing is printed: CMD gets the lines
+    of `env` on its standard input.
     """
+    if bool(command) != (form == "command"):
+        raise click.UsageError("a command goes with --format command: -- CMD ARGUMENT")
     with Orgs(options.find_workspace()) as connected:
         names = connected.project.select([org])
         if len(names) != 1:
             raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
-        found = {k.app: k for k in connected.keys(names[0])}
-    if app not in found:
-        known = ", ".join(found) or "none"
-        raise ConfigError(f"org {names[0]} has no app {app}", hint=f"It has: {known}.")
-    made = found[app].credentials
-    if made.consumer_secret is None:
-        raise ConfigError(
-            f"the secret of {app} in {names[0]} is known to the org only",
-            hint="Its key is not derived. Copy the secret from Setup.",
-        )
-    secret = made.consumer_secret.reveal()
-    if form == "json":
-        pair = {"consumerKey": made.consumer_key, "consumerSecret": secret}
-        sys.stdout.write(json.dumps(pair) + "\n")
-    else:
-        name = re.sub(r"\W", "_", app).upper()
-        sys.stdout.write(f"{name}_CONSUMER_KEY={made.consumer_key}\n")
-        sys.stdout.write(f"{name}_CONSUMER_SECRET={secret}\n")
+        found = handover.pair(app, connected.credentials(names[0], app))
+    match form:
+        case "command":
+            _hand_to(command, handover.env_text(found))
+        case "json":
+            sys.stdout.write(handover.json_text(found))
+        case "kubernetes":
+            sys.stdout.write(handover.kubernetes_text(found, name))
+        case "env":
+            sys.stdout.write(handover.env_text(found))
     return 0
+
+
+def _hand_to(command: tuple[str, ...], text: str) -> None:
+    """Run a command, without a shell, with `text` on its standard input.
+
+    It sees our environment, but for the master secret.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(master.VARIABLE)
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 - the user has just typed it
+            command, input=text.encode(), env=environment, check=False
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot run {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        raise ConfigError(
+            f"{command[0]} ended with {done.returncode}",
+            hint="Look whether it has taken the key and secret.",
+        )
 
 
 @keys.command()
