@@ -49,8 +49,9 @@ def write_connected_app(writer: Writer, ref: Ref, tree: Tree) -> Written:
         raise BadFile(
             f"duplicate value found: <unknown> duplicates value on {ref.full_name}"
         )
-    _check_values(writer, tree)
     parents = _parents(org, tree)
+    _check_rights(writer, names_access=bool(parents))
+    _check_values(writer, tree)
     settled = _settled(writer, tree, old)
     if writer.crud and old is None:
         # Observed: cli#2203; createMetadata forgets approval and assignments.
@@ -205,6 +206,21 @@ def _keep_credentials(
     extra["secret"] = sent_secret or ids.new_consumer_secret()
     extra["consumer_id"] = ids.new_id("OauthConsumer")
     extra["usable_from"] = int(org.world.clock())
+
+
+def _check_rights(writer: Writer, *, names_access: bool) -> None:
+    """Refuse a user who may not write connected apps, or say who has them.
+
+    Documented (ConnectedApp): Customize Application with Modify All Data or Manage
+    Connected Apps; with profiles or permission sets Modify All Data and Manage Profiles
+    and Permission Sets. That this is what is said is inferred.
+    """
+    given = records.permissions_of(writer.org, writer.user_id)
+    needs = {"CustomizeApplication"}
+    if names_access:
+        needs |= {"ModifyAllData", "ManageProfilesPermissionsets"}
+    if not needs <= given or given.isdisjoint({"ModifyAllData", "ManageRemoteAccess"}):
+        raise BadFile("insufficient access rights on cross-reference id")
 
 
 def _check_values(writer: Writer, tree: Tree) -> None:

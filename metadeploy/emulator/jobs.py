@@ -275,13 +275,13 @@ def _advance(org: OrgState, asked: str) -> None:
 
 
 def _prepared(org: OrgState, asked: str) -> dict[str, Intake | BadZip]:
-    """Read, outside the transaction, the zip of the deploy that is about to run."""
+    """Read, outside the transaction, the zip of the deploy that starts or ends now."""
     active = _active(org)
     waiting = active.id if active else _oldest_pending(org)
     if waiting is None or waiting != asked:
         return {}
     job = active or load_deploy(org, waiting)
-    if job.polls + 1 < org.settings.deploy_polls:
+    if job.total and job.polls + 1 < org.settings.deploy_polls:
         return {}
     return {job.id: _intake(_zip_of(org, job.id), job.options)}
 
@@ -298,7 +298,11 @@ def _step(org: OrgState, job: DeployJob, intake: Intake | BadZip | None) -> bool
         return True
     # API 66 has the state before the end that older versions call InProgress.
     status = "Finalizing" if left == 1 and org.settings.deploy_polls > 2 else job.status
-    _update(org, replace(job, polls=polls, status=status))
+    total = job.total
+    if isinstance(intake, Intake):
+        total = sum(len(package.components) for package in intake.packages)
+    done = total * polls // org.settings.deploy_polls
+    _update(org, replace(job, polls=polls, status=status, total=total, deployed=done))
     return False
 
 

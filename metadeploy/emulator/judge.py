@@ -16,7 +16,6 @@ from metadeploy.emulator.tree import (
     Node,
     Tree,
     XmlFault,
-    local_name,
     parse,
 )
 from metadeploy.model import METADATA_NS
@@ -144,8 +143,8 @@ def _known(
     version: float,
 ) -> str:
     tag = str(child.tag)
-    name = local_name(child)
-    field = table.get(name) if tag == _NS + name else None
+    name = tag.removeprefix(_NS)
+    field = table.get(name)
     if field is None:
         if tag == _NS + "fullName" and _is_root(struct):
             return name

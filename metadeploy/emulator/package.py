@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -245,7 +245,7 @@ def _read_package(
             )
             continue
         components.append(_read_component(ref, prefix, own, manifest.version))
-    inner = _inner_names(components)
+    inner = _inner_names(components, manifest.members)
     for ref in manifest.refs():
         if ref not in grouped and ref not in inner and ref.type not in unknown:
             # Observed: cli#2182.
@@ -364,12 +364,14 @@ def _is_version(text: str) -> bool:
 _INNER = re.compile(rb"<fullName>([^<]+)</fullName>")
 
 
-def _inner_names(components: list[SourceFile]) -> set[Ref]:
-    """Return the children that files hold, as package.xml may name them."""
+def _inner_names(
+    components: Iterable[SourceFile], members: Mapping[str, tuple[str, ...]]
+) -> set[Ref]:
+    """Return the children that files hold, of the types that package.xml names."""
     found: set[Ref] = set()
     children: dict[str, list[str]] = {}
     for kind, row in schema.metadata_types().items():
-        if row.layout == "child":
+        if row.layout == "child" and kind in members:
             children.setdefault(row.owner, []).append(kind)
     for component in components:
         for kind in children.get(component.ref.type, ()):

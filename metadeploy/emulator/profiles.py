@@ -172,14 +172,22 @@ def settled(tree: Tree, struct: str) -> Tree:
     """Return what the org keeps: only what is granted, items sorted by their key.
 
     Documented: only enabled userPermissions and customPermissions come back, object
-    permissions only with allowRead. Items in the order of their keys: observed.
+    permissions only with allowRead, field permissions only when granted and not where
+    viewAllFields covers them. Items in the order of their keys: observed.
     """
+    covered = {
+        text(item, "object")
+        for item in trees(tree, "objectPermissions")
+        if text(item, "viewAllFields") == "true"
+    }
     table = schema.fields(struct) or {}
     kept: Tree = {}
     for name, values in tree.items():
         field = table.get(name)
         key = schema.item_key(field.kind) if field and field.many else ()
-        found = [n for n in values if isinstance(n, str) or _is_granted(name, n)]
+        found = [
+            n for n in values if isinstance(n, str) or _is_granted(name, n, covered)
+        ]
         if key:
             found.sort(key=lambda n: _key(n, key))
         if found:
@@ -190,11 +198,14 @@ def settled(tree: Tree, struct: str) -> Tree:
 _ENABLED_ONLY = frozenset({"userPermissions", "customPermissions"})
 
 
-def _is_granted(name: str, item: Tree) -> bool:
+def _is_granted(name: str, item: Tree, covered: Container[str]) -> bool:
     if name in _ENABLED_ONLY:
         return text(item, "enabled") == "true"
     if name == "objectPermissions":
         return text(item, "allowRead") == "true"
+    if name == "fieldPermissions":
+        granted = "true" in (text(item, "readable"), text(item, "editable"))
+        return granted and text(item, "field").partition(".")[0] not in covered
     return True
 
 

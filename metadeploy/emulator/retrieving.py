@@ -13,7 +13,7 @@ from metadeploy.emulator.components import files_of
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.jobs import user_name
 from metadeploy.emulator.rights import require_metadata_rights
-from metadeploy.emulator.sections import filtered_profile
+from metadeploy.emulator.sections import filtered
 from metadeploy.emulator.state import OrgState, Session, StoredComponent
 from metadeploy.emulator.tree import Tree, parse, tree_of, write_file
 from metadeploy.emulator.zips import write_zip
@@ -300,9 +300,10 @@ def _files_for(
     org: OrgState, component: StoredComponent, request: RetrieveRequest
 ) -> dict[str, bytes]:
     files = files_of(org, component)
-    if component.ref.type == "Profile":
-        return {
-            path: filtered_profile(body, request.members, org.component)
+    kind = component.ref.type
+    if kind == "Profile" or (kind == "PermissionSet" and request.version < 40):
+        files = {
+            path: filtered(body, request.members, org.component)
             for path, body in files.items()
         }
     root = schema.root_name(component.ref)

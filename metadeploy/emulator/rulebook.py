@@ -176,6 +176,13 @@ COMPLAINTS: Mapping[str, Complaint] = MappingProxyType(
             _FIELD,
             "record",
         ),
+        "no_rights_for_app": Complaint(
+            "insufficient access rights on cross-reference id",
+            "a connected app of a user without Customize Application and Modify All"
+            " Data or Manage Connected Apps",
+            "documented",
+            f"{_GUIDE}, ConnectedApp; the wording is observed elsewhere",
+        ),
         "no_record_rights": Complaint(
             "insufficient access rights on object id",
             "a record call of a user who lacks the permission",
@@ -561,8 +568,8 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour(
         "Profile",
-        "Only enabled userPermissions and customPermissions, and objectPermissions with"
-        " allowRead, come back.",
+        "Only enabled userPermissions and customPermissions, granted fieldPermissions,"
+        " and objectPermissions with allowRead, come back.",
         "documented",
         f"{_GUIDE}, Profile",
     ),

@@ -1,6 +1,7 @@
 """Which parts of a profile a retrieve gives: those of components named beside it.
 
-Documented: Metadata API Developer Guide, Profile. userPermissions, loginIpRanges,
+Documented: Metadata API Developer Guide, Profile; a PermissionSet before API 40 is
+treated alike. userPermissions, loginIpRanges,
 loginHours, custom, userLicense and description always come. Works on the text that the
 org itself wrote, since a profile may have ten megabytes.
 """
@@ -34,6 +35,7 @@ _SECTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "servicePresenceStatus",
         ("ServicePresenceStatus",),
     ),
+    "tabSettings": ("tab", ("CustomTab", "CustomObject")),
     "tabVisibilities": ("tab", ("CustomTab", "CustomObject")),
 }
 # The org writes every top-level element on a line of its own, indented by four; no
@@ -44,17 +46,15 @@ _CUSTOM = (b"__c", b"__mdt", b"__e", b"__x", b"__b")
 _Find = Callable[[Ref], StoredComponent | None]
 
 
-def filtered_profile(
-    body: bytes, members: Mapping[str, tuple[str, ...]], find: _Find
-) -> bytes:
-    """Return a profile's file with the sections that `members` asks for."""
+def filtered(body: bytes, members: Mapping[str, tuple[str, ...]], find: _Find) -> bytes:
+    """Return a profile's or permission set's file with what `members` asks for."""
     wanted = {
         kind: {name.encode() for name in names} for kind, names in members.items()
     }
     starts = [(m.start(), m[1].decode()) for m in _TOP.finditer(body)]
     if not starts:
         return body
-    end = body.rindex(b"</Profile>")
+    end = body.rindex(b"</")
     out = [body[: starts[0][0]]]
     ends = [at for at, _ in starts[1:]] + [end]
     for (start, name), stop in zip(starts, ends, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from lxml import etree
@@ -59,7 +60,12 @@ def parse(body: bytes, *, huge: bool = False) -> etree._Element:
 
 def local_name(element: etree._Element) -> str:
     """Return the tag without its namespace."""
-    return str(element.tag).rpartition("}")[2]
+    return _local(str(element.tag))
+
+
+@lru_cache(maxsize=4096)
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
 
 
 def escape(text: str) -> str:
@@ -71,7 +77,8 @@ def tree_of(element: etree._Element) -> Tree:
     """Turn an element's content into a tree, whatever it holds."""
     tree: Tree = {}
     for child in element:
-        tree.setdefault(local_name(child), []).append(node_of(child))
+        node = tree_of(child) if len(child) else child.text or ""
+        tree.setdefault(_local(str(child.tag)), []).append(node)
     return tree
 
 

@@ -67,7 +67,9 @@ def put_files(
     path: the main file. Several files are kept as one zip of them.
     """
     bundled = len(files) > 1
-    body = write_zip(dict(sorted(files.items()))) if bundled else files[path]
+    body = (
+        write_zip(dict(sorted(files.items())), packed=False) if bundled else files[path]
+    )
     old = writer.org.component(ref)
     if old and old.body == body:
         return Written(old.id, changed=False)

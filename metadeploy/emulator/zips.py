@@ -116,13 +116,14 @@ def _safe_path(info: zipfile.ZipInfo) -> str:
     return path
 
 
-def write_zip(files: Mapping[str, bytes]) -> bytes:
+def write_zip(files: Mapping[str, bytes], *, packed: bool = True) -> bytes:
     """Return a zip of those files, in order, with one fixed date."""
+    kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(out, "w", kind, compresslevel=1) as archive:
         for path, body in files.items():
             info = zipfile.ZipInfo(path, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = kind
             info.external_attr = 0o644 << 16
             archive.writestr(info, body)
     return out.getvalue()

@@ -62,6 +62,15 @@ def test_nothing_is_there_before_the_end(world: World) -> None:
     assert deployer.org.component(Ref("PermissionSet", "P")) is None
 
 
+def test_progress_is_told(world: World) -> None:
+    deployer = slow(world, 4)
+    more = {f"permissionsets/P{n}.permissionset": permission_set() for n in range(7)}
+    deploy_id = deployer.submit({**SET, **more})
+    seen = [deployer.status(deploy_id) for _ in range(4)]
+    assert [j.total for j in seen] == [8, 8, 8, 8]
+    assert [j.deployed for j in seen] == [2, 4, 6, 8]
+
+
 def test_one_deploy_of_an_org_runs_at_a_time_in_order(world: World) -> None:
     deployer = slow(world, 2)
     first, second, third = (deployer.submit(SET) for _ in range(3))

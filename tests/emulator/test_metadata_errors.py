@@ -130,6 +130,20 @@ def _(scene: Scene) -> str:
     return scene.problem({APP: text})
 
 
+@situation("no_rights_for_app")
+def _(scene: Scene) -> str:
+    deployer = scene.org()
+    path = "permissionsets/Deploy.permissionset"
+    assert deployer.deploy({path: permission_set(permission("ModifyMetadata"))}).success
+    user = standard_user(deployer)
+    set_id = deployer.org.components("PermissionSet")[0].id
+    values = {"PermissionSetId": set_id, "AssigneeId": user}
+    deployer.org.create_record(
+        "PermissionSetAssignment", values, as_user=admin_of(deployer.org)
+    )
+    return Deployer(deployer.org, user).problem({APP: app()})
+
+
 @situation("canvas_location")
 def _(scene: Scene) -> str:
     deployer = scene.org(OrgSettings(unsupported_canvas_locations=("OpenCTI",)))

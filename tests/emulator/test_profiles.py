@@ -276,6 +276,37 @@ def test_what_is_not_granted_does_not_come_back(deployer: Deployer) -> None:
     assert "<hasActivationRequired>false</hasActivationRequired>" in file
 
 
+def test_field_permissions_come_back_when_they_say_something(
+    deployer: Deployer,
+) -> None:
+    def field(name: str, readable: str) -> str:
+        return (
+            f"<fieldPermissions><editable>false</editable><field>{name}</field>"
+            f"<readable>{readable}</readable></fieldPermissions>"
+        )
+
+    every = objects("Contact").replace(
+        "</object>", "</object><viewAllFields>true</viewAllFields>"
+    )
+    content = (
+        field("Account.Phone", "true")
+        + field("Account.Fax", "false")
+        + field("Contact.Phone", "true")
+        + every
+    )
+    deployer.deploy({SET: permission_set(content)})
+    file = deployer.retrieve({"PermissionSet": ("P",)})[SET]
+    assert "<field>Account.Phone</field>" in file
+    assert "Account.Fax" not in file
+    assert "Contact.Phone" not in file
+    old = deployer.retrieve(
+        {"PermissionSet": ("P",), "CustomObject": ("Contact",)}, version=39.0
+    )[SET]
+    assert "<object>Contact</object>" in old
+    assert "viewAllFields" not in old
+    assert "Account" not in old
+
+
 @pytest.mark.parametrize("name", ["1st", "a__b", "ends_", "with-dash"])
 def test_names_are_checked(deployer: Deployer, name: str) -> None:
     path = f"permissionsets/{name}.permissionset"
