@@ -12,11 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from html import unescape
 from types import TracebackType
 from typing import Any, NoReturn
 
-from jinja2 import FunctionLoader, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import (
+    FunctionLoader,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+)
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
@@ -81,13 +86,14 @@ class Renderer:
         """
         self._texts = templates
         self._env = _environment(templates)
-        self.paths = tuple(
-            sorted(
-                p
-                for p in templates
-                if p.endswith(SUFFIX) and not p.startswith(CERTS) and _target(p)
-            )
-        )
+        self._refs = {
+            path: ref
+            for path in sorted(templates)
+            if path.endswith(SUFFIX) and not path.startswith(CERTS)
+            if (ref := _target(path))
+        }
+        self._names: dict[str, Template] = {}
+        self.paths = tuple(self._refs)
 
     def render(self, org: Org) -> Rendered:
         """Return the components of `org`, and all problems met on the way."""
@@ -113,7 +119,7 @@ class Renderer:
             path
             for path in self._texts
             if not path.startswith(SHIPPED)
-            and (path not in self.paths or _chosen(path, org))
+            and (path not in self._refs or _chosen(path, org))
         )
 
     def _render_template(self, path: str, org: Org) -> Iterator[Component | Problem]:
@@ -160,12 +166,14 @@ class Renderer:
             yield Component(ref, body.encode(), source)
 
     def _ref(self, path: str, values: Mapping[str, Any]) -> Ref:
-        ref = _target(path)
-        assert ref is not None  # self.paths holds no others
+        ref = self._refs[path]
         if "{" not in ref.full_name:
             return ref
-        # The file system is no XML: what escaping did to the name is taken back.
-        name = unescape(self._env.from_string(ref.full_name).render(values))
+        if path not in self._names:
+            # The file system is no XML: nothing in a name is escaped.
+            names = self._env.overlay(autoescape=False)
+            self._names[path] = names.from_string(ref.full_name)
+        name = self._names[path].render(values)
         if not name.strip() or "/" in name or "\\" in name or len(name) > 255:
             raise ValueError(f"the file name makes {name!r}, which is no fullName")
         return Ref(ref.type, name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,7 +46,7 @@ class Workspace:
         try:
             return Secret(path.read_text("ascii"))
         except FileNotFoundError:
-            return Secret(write_private(path, secrets.token_hex(32)))
+            return Secret(write_private(path, os.urandom(32).hex()))
 
     def secret(self, source: SecretSource | str) -> Secret:
         """Return a secret from where an org file says it is. Raises ConfigError."""
@@ -169,7 +167,7 @@ def write_private(path: Path, text: str) -> str:
     Of several processes that do this at once, all return the same text.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(os.open(draft, flags, 0o600), "w") as file:
         file.write(text)
@@ -205,6 +203,8 @@ def _texts(root: Path, folder: str) -> dict[str, str]:
 
 def _from_command(command: list[str], root: Path) -> Secret:
     """Run a command without a shell; its standard output is the secret."""
+    import subprocess  # few org files name a command, and it costs each start 3 ms
+
     name = command[0] if command else "nothing"
     try:
         done = subprocess.run(  # noqa: S603 - the user's own file names it

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -85,10 +88,26 @@ def metadeploy(ctx: click.Context, folder: str) -> None:
     ctx.obj = folder
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed or refused, 64 usage, …"""
+    # What gets imported stays: to search it for garbage costs a twentieth of a start.
+    gc.set_threshold(50_000)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words))
+    _leave(run(words))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without taking it apart, a tenth of what a short command takes.
+
+    Nothing is left to do: commands close what they open.
+    """
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except BrokenPipeError:
+        code = 1
+    os._exit(code)
 
 
 def run(words: Sequence[str]) -> int:
