@@ -29,7 +29,7 @@ from metadeploy.emulator.soql_scope import (
     key_of,
     relation,
 )
-from metadeploy.emulator.soql_text import Aggregate, AllFields, Path, Query, Selected
+from metadeploy.emulator.soql_tree import Aggregate, AllFields, Path, Query, Selected
 
 Value: TypeAlias = "Plain | Row | Result"
 _T = TypeVar("_T")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from metadeploy.emulator.sobjects import SField
 from metadeploy.emulator.soql_scope import Plain, Record, Scope, key_of
-from metadeploy.emulator.soql_text import (
+from metadeploy.emulator.soql_tree import (
     Aggregate,
     Condition,
     Junction,

@@ -10,7 +10,8 @@ from typing import Protocol, TypeAlias
 from metadeploy.emulator import soql_text
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.sobjects import SField, SObject
-from metadeploy.emulator.soql_text import (
+from metadeploy.emulator.soql_time import seconds_of, span
+from metadeploy.emulator.soql_tree import (
     Aggregate,
     Comparison,
     Condition,
@@ -21,7 +22,6 @@ from metadeploy.emulator.soql_text import (
     Path,
     Query,
 )
-from metadeploy.emulator.soql_time import seconds_of, span
 
 Plain: TypeAlias = "str | bool | int | float | None"
 Record: TypeAlias = "Mapping[str, Plain]"

@@ -1,4 +1,4 @@
-"""SOQL as text: its tokens, its tree, and what is wrong with it and where.
+"""SOQL as text: its tokens, how it becomes a tree, and what is wrong and where.
 
 Source: SOQL and SOSL Reference, "SOQL SELECT Syntax" (documented). The form of the
 error texts, with the line, a caret and "ERROR at Row:R:Column:C", is observed.
@@ -9,9 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import NoReturn, TypeVar
 
 from metadeploy.emulator.faults import Fault
+from metadeploy.emulator.soql_tree import (
+    Aggregate,
+    AllFields,
+    Comparison,
+    Condition,
+    Junction,
+    Literal,
+    Membership,
+    Not,
+    Order,
+    Path,
+    Query,
+    Selected,
+)
 
 MAX_LENGTH = 100_000
 _MAX_DEPTH = 50
@@ -40,103 +54,6 @@ class Token:
     def word(self) -> str:
         """The text in lower case, if it is a name; else ""."""
         return self.text.lower() if self.kind == "name" else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A field, through parents: names as written, without the FROM's alias."""
-
-    names: tuple[str, ...]
-    at: int
-
-    def __str__(self) -> str:
-        return ".".join(self.names)
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """COUNT(Id) and its like. path is None for COUNT()."""
-
-    function: str
-    path: Path | None
-    alias: str
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class AllFields:
-    """FIELDS(ALL), FIELDS(STANDARD) or FIELDS(CUSTOM)."""
-
-    which: str
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A value. kind: string, number, boolean, null, date, datetime or range.
-
-    value: for a string its text with `%`, `_` and backslash still escaped where
-    they were (`plain` ends that), else the text.
-    """
-
-    kind: str
-    value: str
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    left: Path | Aggregate
-    operator: str
-    right: Literal
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    left: Path
-    values: tuple[Literal, ...] | Query
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    item: Condition
-
-
-@dataclass(frozen=True, slots=True)
-class Junction:
-    """All of the items ("and") or one of them ("or")."""
-
-    word: str
-    items: tuple[Condition, ...]
-
-
-Condition: TypeAlias = "Comparison | Membership | Not | Junction"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    by: Path | Aggregate
-    descending: bool
-    nulls_last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One SELECT. sobject: the FROM's name; of a subquery, a child relationship."""
-
-    select: tuple[Selected, ...]
-    sobject: str
-    sobject_at: int
-    where: Condition | None = None
-    group: tuple[Path, ...] = ()
-    having: Condition | None = None
-    order: tuple[Order, ...] = ()
-    limit: int | None = None
-    offset: int = 0
-
-
-Selected: TypeAlias = "Path | Aggregate | AllFields | Query"
 
 
 class Source:
