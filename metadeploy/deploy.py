@@ -441,7 +441,7 @@ def deploy(
 ) -> Outcome:
     """Run a plan: send its package, settle access, verify, record.
 
-    master: asked for only when the plan creates an app.
+    master: asked for only when the plan creates an app whose key is derived.
     timeout: seconds for the deploy itself. Raises PlanRefused before anything is
     sent, DeployFailed when the org kept nothing, DeployTimeout and LostAnswer when
     nobody knows yet; the journal then has the run as Intended or Sent. Any other
@@ -560,7 +560,8 @@ class _Sender:
             key = new.get(component.ref)
             if key is not None:
                 org_id = plan.facts.org_id
-                made = keys.credentials(master(), org_id, key.app, key.choice)
+                secret = Secret("") if key.choice.pinned else master()
+                made = keys.credentials(secret, org_id, key.app, key.choice)
                 component = keys.with_key(component, made)
                 self.sent_keys[key.app] = made.consumer_key
             sent.append(component)
@@ -665,7 +666,7 @@ def _failure(org: str, sent: Iterable[Component], result: DeployResult) -> str:
             line = message.line or _line_of(message.problem, bodies.get(file, b""))
             where = locate(sources, file, line)
             place = f"{where}: " if where else ""
-            lines.append(f"{place}{ref}: {message.problem}")
+            lines.append(f"{place}{str(ref).strip()}: {message.problem}")
     return "\n".join(lines)
 
 
