@@ -2,10 +2,11 @@
 # Python >= 3.11 (PYTHON=python3.12 to choose one), pip, make and git.
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3,$(if $(shell $(p) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))))
 VENV := .venv
+CLIENTS := .clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install dev demo check test bench clean
+.PHONY: install dev demo check test clients test-clients bench clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -36,5 +37,20 @@ check: dev
 test: dev
 	$(BIN)/pytest
 
+# Real Salesforce clients, in a folder of their own; needs npm as well.
+clients: $(CLIENTS)/.installed
+
+$(CLIENTS)/.installed: tests/clients/package.json tests/clients/requirements.txt | $(BIN)/python
+	@rm -rf $(CLIENTS)
+	@mkdir $(CLIENTS)
+	@cp tests/clients/package.json $(CLIENTS)/
+	@npm install --prefix $(CLIENTS) --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	@$(BIN)/python -m venv $(CLIENTS)/python
+	@$(CLIENTS)/python/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/clients/requirements.txt
+	@touch $@
+
+test-clients: install clients
+	$(BIN)/python tests/clients/run.py
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info
