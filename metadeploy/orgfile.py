@@ -17,6 +17,7 @@ import msgspec
 from metadeploy.model import DEFAULT_API_VERSION, Problem, id18
 from metadeploy.yamlfile import Document, Path, Plain
 
+Policy = Literal["isv"]
 Kind = Literal["production", "sandbox", "scratch", "developer", "emulated"]
 
 
@@ -89,6 +90,7 @@ class OrgFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: list[str] = []
     promote_from: str | None = None
     templates: list[str] = []
+    policy: list[Policy] = []
     values: dict[str, Any] = {}
     apps: dict[str, App] = {}
     emulator: Emulator = Emulator()
@@ -393,11 +395,14 @@ def _keys_at(at: Path) -> tuple[str, ...]:
 
 
 def _choices(at: Path) -> str:
+    names = [step for step in at if isinstance(step, str)]
     choices = {
         ("kind",): Kind,
+        ("policy",): Policy,
         ("login", "flow"): Login.__annotations__["flow"],
         ("emulator", "kind"): Emulator.__annotations__["kind"],
-    }.get(tuple(str(step) for step in at[:2]))
+        ("apps", "kind"): App.__annotations__["kind"],
+    }.get((*names[:1], *names[1:][-1:]))
     text = str(choices) if choices is not None else ""
     found = re.findall(r"['\"]([a-z_]+)['\"]", text)
     return "one of " + ", ".join(found) if found else "not one of those allowed"

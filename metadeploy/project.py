@@ -6,7 +6,7 @@ The texts may come from the work tree, from git's index, or from a commit.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -111,8 +111,13 @@ class Project:
             return ()
         return tuple(orgfile.check(*self._defaults))
 
-    def render(self, org: Org) -> tuple[tuple[Component, ...], tuple[Problem, ...]]:
-        """Return an org's components as templates say them, and every problem."""
+    def render(
+        self, org: Org, *, policies: Collection[str] = ()
+    ) -> tuple[tuple[Component, ...], tuple[Problem, ...]]:
+        """Return an org's components as templates say them, and every problem.
+
+        policies: what to ask for beyond what the org's file asks for, such as "isv".
+        """
         rendered = self.renderer.render(org)
         found = rules.check(rendered.components, api_version=org.api_version)
         problems = [*rendered.problems, *found, *self._secrets(org, found)]
@@ -121,7 +126,8 @@ class Project:
             components, more = _converted(org, components)
             again = rules.check(components, api_version=org.api_version)
             problems += [p for p in (*more, *again) if p not in problems]
-        problems += rules.check_posture(components, now=self.now)
+        asked = {*org.file.policy, *policies}
+        problems += rules.check_posture(components, now=self.now, policies=asked)
         return components, tuple(problems)
 
     def converted(self, org: Org, app: str) -> Converted:
@@ -164,10 +170,13 @@ class Project:
         raised = raise_access(components)
         return Wanted.of(org.name, org.api_version, raised, choices)
 
-    def validate(self, names: Iterable[str]) -> list[Problem]:
+    def validate(
+        self, names: Iterable[str], *, policies: Collection[str] = ()
+    ) -> list[Problem]:
         """Return every problem of these orgs and all that they render, by place.
 
         A problem that several orgs share, word for word, is told once.
+        policies: what to ask for of all of them, such as "isv".
         """
         found: set[Problem] = set(self.defaults_problems())
         pins: list[rules.Pin] = []
@@ -178,7 +187,7 @@ class Project:
                 found.update(self._scanned.get(self.org_paths[name], ()))
                 continue
             pins += _pins(org)
-            components, problems = self.render(org)
+            components, problems = self.render(org, policies=policies)
             found.update(problems)
             pins += _pinned_keys(org, components)
         found.update(rules.check_orgs(pins))

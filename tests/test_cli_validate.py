@@ -48,3 +48,13 @@ def test_a_certificate_that_is_no_text(runner, project):
     ran = runner("validate")
     assert ran.code == 1
     assert "cannot read certs/portal.der: it is not UTF-8 text" in ran.err
+
+
+def test_a_policy_is_asked_for(runner):
+    assert runner("validate").code == 0
+    ran = runner("validate", "--policy", "isv", "--org", "dev")
+    assert ran.code == 1
+    assert f"{APP}:18: refresh tokens of Portal count from any IP address" in ran.out
+    assert ran.err == "1 org checked: 1 error, 0 warnings.\n"
+    ran = runner("validate", "--policy", "isw")
+    assert ran.code == 64 and "'isw' is not 'isv'" in ran.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -19,6 +19,7 @@ from metadeploy.cli.output import (
 )
 from metadeploy.errors import ConfigError
 from metadeploy.model import Problem, Severity
+from metadeploy.orgfile import Policy
 from metadeploy.project import FOLDERS, Project
 
 if TYPE_CHECKING:
@@ -33,9 +34,20 @@ if TYPE_CHECKING:
 @click.option(
     "--staged", is_flag=True, help="Check what is staged in git, not the files."
 )
+@click.option(
+    "--policy",
+    "policies",
+    type=click.Choice(get_args(Policy)),
+    multiple=True,
+    help="Ask for this policy too; isv: what Salesforce asks of vendors.",
+)
 @options.as_json
 def validate(
-    paths: tuple[str, ...], orgs: tuple[str, ...], staged: bool, as_json: bool
+    paths: tuple[str, ...],
+    orgs: tuple[str, ...],
+    staged: bool,
+    policies: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Check templates and org files, offline.
 
@@ -45,7 +57,9 @@ def validate(
     workspace = options.find_workspace()
     project = _staged(workspace) if staged else workspace.project()
     names = project.select(orgs)
-    problems = _inside(project.validate(names), paths, workspace.root)
+    problems = _inside(
+        project.validate(names, policies=policies), paths, workspace.root
+    )
     errors = [p for p in problems if p.severity is Severity.ERROR]
     if as_json:
         body: Document = {

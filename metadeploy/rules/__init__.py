@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from metadeploy.model import Component, Problem
@@ -11,6 +11,7 @@ from metadeploy.rules import (
     apps,
     certificates,
     clients,
+    isv,
     names,
     oauth,
     security,
@@ -45,15 +46,21 @@ def check(components: Iterable[Component], *, api_version: str) -> list[Problem]
 
 
 def check_posture(
-    components: Iterable[Component], *, now: datetime | None = None
+    components: Iterable[Component],
+    *,
+    now: datetime | None = None,
+    policies: Collection[str] = (),
 ) -> list[Problem]:
     """Return what an org would accept of its apps, and should not, sorted by place.
 
     components: as they are to be deployed: an app that is made an External Client App
     is judged as one. What cannot be read is left to `check`.
+    policies: names of the policies that are asked for beyond that, such as "isv".
     now: the time, with its zone, that certificates are judged at; None: not judged.
     """
     files = [structure.read(c)[0] for c in components if c.ref.type in oauth.TYPES]
     found = list(oauth.apps_of(files))
-    problems = (*security.check(found), *certificates.check(found, now))
+    problems = [*security.check(found), *certificates.check(found, now)]
+    if "isv" in policies:
+        problems += isv.check(found)
     return sorted(problems, key=lambda p: p.order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metadeploy.rules.rule import GUIDE, WSDL, error, warning
+from metadeploy.rules.rule import GUIDE, WSDL, asked, error, warning
 
 FILES = (
     error(
@@ -144,4 +144,53 @@ SECURITY = (
         remedy="Make a key pair of 2048 bits or more, and put its certificate here.",
         source="NIST SP 800-131A",
     ),
+)
+
+_ISV = "ISVforce Guide, Secure Your Connected Apps and External Client Apps"
+
+ISV = tuple(
+    asked("isv", rule)
+    for rule in (
+        error(
+            "MD801",
+            "isv-pkce",
+            why="An authorisation code that is caught on its way is worth nothing "
+            "without its verifier. An app that can only use JWT bearer or client "
+            "credentials takes no code, and is exempt.",
+            remedy="Set isPkceRequired to true, and let the client send code_challenge "
+            "and code_verifier. Salesforce lets no vendor switch it off again.",
+            source=_ISV,
+        ),
+        error(
+            "MD802",
+            "isv-rotation",
+            why="A refresh token that was stolen ends at the next refresh. An app "
+            "without the scope RefreshToken has none, and is exempt.",
+            remedy="Set isRefreshTokenRotationEnabled to true, and let the client keep "
+            "the token that each refresh brings.",
+            source=_ISV,
+        ),
+        error(
+            "MD803",
+            "isv-idle",
+            why="A refresh token that nobody used for 30 days has to end. A lifetime "
+            "in all of up to 30 days does as well.",
+            remedy="Use specific_inactivity:30:DAYS (External Client App: "
+            "SpecificInactivity, 30, Days). Where the idle limit is switched on in "
+            "Setup, which no metadata shows, suppress this with that reason.",
+            source=f"{_ISV}; Salesforce Help, Limit the Idle Refresh Token TTL",
+        ),
+        error(
+            "MD804",
+            "isv-ip-list",
+            why="A refresh token counts from the vendor's own addresses only. Exempt "
+            "are callback URLs on localhost, of Salesforce, or with the app's own "
+            "scheme. The list itself is in no field of API version 66.0: ipRanges, "
+            "trustedIpRanges or an ExtlClntAppOauthSecuritySettings file stand for it.",
+            remedy="Give the ranges, at most 256 addresses, and don't bypass them. "
+            "Where the allow-list is set in Setup, suppress this with that reason.",
+            source=f"{_ISV}; Salesforce Help, Set an IP Allowlist for Refresh Tokens; "
+            "inferred: what stands for the list",
+        ),
+    )
 )

@@ -77,7 +77,7 @@ class OauthApp:
         callback URLs lead to Salesforce's pages or to nobody's machine: a callback
         URL has to be there even for flows that use none.
         """
-        elsewhere = not all(_nowhere(url) for url in self.callbacks)
+        elsewhere = not all(leads_nowhere(url) for url in self.callbacks)
         return elsewhere or self.refreshes or not self.server
 
 
@@ -188,7 +188,7 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (line.strip() for line in text.split("\n"))))
 
 
-def _nowhere(url: str) -> bool:
+def leads_nowhere(url: str) -> bool:
     """Tell whether a callback URL leads to Salesforce's pages or to this machine."""
     try:
         host = urlsplit(url).hostname or ""

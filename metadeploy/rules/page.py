@@ -13,7 +13,9 @@ _HEAD = """\
 # Rules
 
 What `metadeploy validate` checks, and every deploy before anything is sent. All of it
-is known offline. An **error** stops the deploy; a **warning** does not.
+is known offline. An **error** stops the deploy; a **warning** does not. The rules of a
+policy count where it is asked for: by `validate --policy isv`, or by `policy: [isv]` in
+an org file.
 
 This page is written by `python -m metadeploy.rules > docs/rules.md`.
 """

@@ -2,7 +2,7 @@
 
 Ids are stable and never reused: MD0xx files of a project, MD1xx structure, MD2xx
 connected apps, MD3xx access, MD4xx External Client Apps, MD5xx names, MD6xx org files,
-MD7xx security.
+MD7xx security, MD8xx policies that are asked for.
 """
 
 from __future__ import annotations
@@ -368,6 +368,7 @@ GROUPS: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "Names": _NAMES,
         "Org files": house.ORGS,
         "Security": house.SECURITY,
+        "Policy isv: apps that vendors hand to their customers": house.ISV,
     }
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metadeploy.model import Severity
 
@@ -30,6 +30,11 @@ class Rule:
 def error(id_: str, name: str, *, why: str, remedy: str, source: str) -> Rule:
     """Return a rule that nothing may break."""
     return Rule(id_, name, Severity.ERROR, why, remedy, source)
+
+
+def asked(policy: str, rule: Rule) -> Rule:
+    """Return a rule that counts only where its policy is asked for."""
+    return replace(rule, policy=policy)
 
 
 def warning(id_: str, name: str, *, why: str, remedy: str, source: str) -> Rule:
