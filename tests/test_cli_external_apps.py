@@ -168,7 +168,7 @@ def test_an_org_that_blocks_creation_is_told_before_anything_is_sent(runner, pro
     (refusal,) = ran.json["orgs"][0]["refusals"]
     assert refusal["code"] == "creation-blocked"
     assert (
-        "lets nobody create connected apps (Billing, Ledger, Portal)"
+        "lets nobody create connected apps (Billing, Portal)"
         in (refusal["message"])
     )
     refused = runner("deploy", "dev", "--auto-approve")
