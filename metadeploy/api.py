@@ -17,13 +17,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from metadeploy import adopt as adopting
-from metadeploy import auth, deploy, externalapp, keys, master, package, repository
+from metadeploy import (
+    auth,
+    deploy,
+    externalapp,
+    keys,
+    master,
+    package,
+    repository,
+    rotation,
+)
 from metadeploy.access import Raised, lower_access
 from metadeploy.adopt import Adopted
 from metadeploy.connection import Connection
+from metadeploy.credentials_api import CredentialsApi
 from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome, Progress, Target, Verified
-from metadeploy.errors import ConfigError, MetadeployError
+from metadeploy.errors import ConfigError, MetadeployError, PlanRefused
 from metadeploy.journal import Intent, Journal
 from metadeploy.keys import Credentials, KeyChoice, Masters
 from metadeploy.metadata_api import MetadataApi
@@ -32,6 +42,7 @@ from metadeploy.orgfile import Org
 from metadeploy.plan import Plan
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
+from metadeploy.rotation import Rotation, Step
 from metadeploy.wanted import Wanted
 from metadeploy.workspace import Workspace, read_secret
 
@@ -229,16 +240,72 @@ class Orgs:
                 )
         return found
 
-    def credentials(self, name: str, app: str) -> Credentials:
-        """Return an app's key and, where it is known, secret.
+    def credentials(self, name: str, app: str, *, staged: bool = False) -> Credentials:
+        """Return an app's key and, where it is known or the org tells it, its secret.
 
-        Raises ConfigError for an app that the org's templates do not make.
+        staged: those that a rotation has staged. Raises ConfigError for an app that
+        the org's templates do not make, or that has nothing staged.
         """
+        found = self._app_key(name, app)
+        if not staged and found.credentials.consumer_secret is not None:
+            return found.credentials
+        if not found.external or not found.deployed:
+            if staged:
+                raise ConfigError(f"nothing is staged for {app} in {name}")
+            return found.credentials
+        told = self._credentials_api(name)
+        consumer = told.consumer(app)
+        if not staged:
+            key, secret = consumer.key, told.secret(consumer)
+            return Credentials(key, secret, "org", found.choice.generation)
+        beside = told.staged(consumer)
+        if beside is None or beside.state != "Active":
+            raise ConfigError(f"nothing is staged for {app} in {name}")
+        return Credentials(beside.key, beside.secret, "org", found.choice.generation)
+
+    def rotate(
+        self,
+        name: str,
+        app: str,
+        step: Step,
+        *,
+        allowed: frozenset[str] = frozenset(),
+    ) -> Rotation:
+        """Take one step of rotating an External Client App's key and secret.
+
+        allowed: "production" for an org that says that it is one.
+        """
+        org = self.project.org(name)
+        found = self._app_key(name, app)
+        if not found.deployed:
+            raise ConfigError(f"org {name} does not have the app {app} yet")
+        if not found.external:
+            raise ConfigError(
+                f"{app} is a ConnectedApp: no API rotates its key in place",
+                hint=f"Raise `generation` of {app} under `apps` in {org.path}: then"
+                " `metadeploy plan` shows what a new key interrupts. Or rotate it in"
+                " Setup, and it has a key of the org's own.",
+            )
+        facts = self._target(org).data.facts()
+        if facts.production and "production" not in allowed:
+            what = f"{facts.name} ({facts.org_id}) is a production org"
+            raise PlanRefused([f"{what}. Allow it with --production."])
+        login = org.file.login
+        own = login.client_id if login is not None else None
+        own_key = None if own is None else self.workspace.secret(own).reveal()
+        told = self._credentials_api(name)
+        return rotation.rotate(told, app, step, own_key=own_key)
+
+    def _app_key(self, name: str, app: str) -> AppKey:
         found = {k.app: k for k in self.keys(name)}
         if app not in found:
-            known = ", ".join(found) or "none"
+            known = ", ".join(sorted(found)) or "none"
             raise ConfigError(f"org {name} has no app {app}", hint=f"It has: {known}.")
-        return found[app].credentials
+        return found[app]
+
+    def _credentials_api(self, name: str) -> CredentialsApi:
+        org = self.project.org(name)
+        return CredentialsApi(self._connections[name], org.api_version)
 
     def adopt(self, names: Sequence[str], app: str) -> Adopted:
         """Return templates and values that give these orgs the app that they have."""

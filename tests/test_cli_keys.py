@@ -232,3 +232,67 @@ def test_no_key_or_certificate_is_overwritten(runner, project):
     (project / "file").write_text("")
     ran = runner("certs", "create", "x", "--key", project / "file/x.key")
     assert ran.code == 1 and "cannot write" in ran.err
+
+
+# -- rotation
+
+
+@pytest.fixture
+def external(runner, project):
+    """The example, deployed to dev, with Billing as an External Client App there."""
+    path = project / "orgs/dev.yaml"
+    apps = "apps: {Billing: {kind: external_client_app}}\n"
+    path.write_text(apps + path.read_text())
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    return path
+
+
+def test_an_external_client_app_is_rotated(runner, rows, external):
+    before, handed = rows("dev")["Billing"], export(runner, "dev", "Billing")
+    assert before["type"] == "ExternalClientApplication"
+    words = ("keys", "rotate", "dev", "--app", "Billing")
+    ran = runner(*words)
+    assert ran.code == 0, ran.err
+    assert "a new key and secret are staged until 20" in ran.out
+    assert "keys export dev --app Billing --staged" in ran.out
+    assert export(runner, "dev", "Billing") == handed
+    export_staged = ("keys", "export", "dev", "--app", "Billing", "--staged")
+    staged = runner(*export_staged, "--format", "json").json
+    assert handed["consumerSecret"] not in ran.out and staged != handed
+    done = runner(*words, "--finish", "--json")
+    assert done.code == 0 and done.json["consumerKey"] == staged["consumerKey"]
+    assert done.json["otherConsumerKey"] == handed["consumerKey"]
+    assert staged["consumerSecret"] not in done.out
+    assert export(runner, "dev", "Billing") == staged
+    ran = runner(*export_staged)
+    assert ran.code == 1 and "nothing is staged for Billing" in ran.err
+    own = rows("dev")["Billing"]
+    assert own["origin"] == "org" and "keys export asks the org" in own["hint"]
+    assert runner("plan", "dev", "--detailed-exitcode").code == 0
+    assert "has one key and secret" in runner(*words, "--discard").out
+    ran = runner(*words, "--discard")
+    assert ran.code == 1 and "nothing is staged" in ran.err
+
+
+def test_what_cannot_be_rotated_says_why(runner, external):
+    ran = runner("keys", "rotate", "dev", "--app", "Portal")
+    assert ran.code == 1 and "no API rotates its key in place" in ran.err
+    assert "Raise `generation` of Portal under `apps` in orgs/dev.yaml" in ran.err
+    ran = runner("keys", "export", "dev", "--app", "Portal", "--staged")
+    assert ran.code == 1 and "nothing is staged for Portal" in ran.err
+    ran = runner("keys", "rotate", "uat", "--app", "Portal")
+    assert ran.code == 1 and "does not have the app Portal yet" in ran.err
+    ran = runner("keys", "rotate", "dev", "--app", "Nope")
+    assert ran.code == 1 and "It has: Billing, Ledger, Portal." in ran.err
+
+
+def test_a_production_org_is_rotated_only_if_told(runner, project, external):
+    prod = project / "orgs/prod.yaml"
+    prod.write_text("apps: {Billing: {kind: external_client_app}}\n" + prod.read_text())
+    assert runner("deploy", "prod", "--auto-approve", "--production").code == 0
+    words = ("keys", "rotate", "prod", "--app", "Billing")
+    ran = runner(*words)
+    assert (
+        ran.code == 1 and "is a production org. Allow it with --production" in ran.err
+    )
+    assert runner(*words, "--production").code == 0

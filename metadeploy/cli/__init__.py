@@ -28,7 +28,7 @@ COMMANDS = {
     "verify": ("change", "Compare orgs and log in through their apps."),
     "adopt": ("adopt", "Write templates for apps that orgs already have."),
     "migrate": ("adopt", "Make connected apps External Client Apps in some orgs."),
-    "keys": ("keys", "List, export or make consumer keys."),
+    "keys": ("keys", "List, export, rotate or make consumer keys."),
     "certs": ("certs", "Make certificates, and list when they expire."),
     "emulator": ("emulator", "Serve, reset or enter emulated orgs."),
 }

@@ -1,4 +1,4 @@
-"""keys: list, export, and make the master that they are derived from."""
+"""keys: list, export, rotate, and make the master that they are derived from."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from metadeploy.cli.output import (
 )
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
+from metadeploy.rotation import Rotation, Step
 
 
 @click.group()
 def keys() -> None:
-    """List, export or make consumer keys."""
+    """List, export, rotate or make consumer keys."""
 
 
 @keys.command("list")
@@ -139,12 +140,14 @@ def _hint(org: str, key: AppKey) -> str:
     help="How to write them.",
 )
 @click.option("--name", default="", help="What the Kubernetes Secret is called.")
+@click.option("--staged", is_flag=True, help="Those that `keys rotate` has staged.")
 def export(
     org: str,
     command: tuple[str, ...],
     app: str,
     form: handover.Format,
     name: str,
+    staged: bool,
 ) -> int:
     """Write an app's consumer key and secret to stdout, for whoever uses the app.
 
@@ -155,10 +158,8 @@ def export(
     if bool(command) != (form == "command"):
         raise click.UsageError("a command goes with --format command: -- CMD ARGUMENT")
     with Orgs(options.find_workspace()) as connected:
-        names = connected.project.select([org])
-        if len(names) != 1:
-            raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
-        found = handover.pair(app, connected.credentials(names[0], app))
+        one = _one_org(connected, org)
+        found = handover.pair(app, connected.credentials(one, app, staged=staged))
     match form:
         case "command":
             _hand_to(command, handover.env_text(found))
@@ -192,6 +193,79 @@ def _hand_to(command: tuple[str, ...], text: str) -> None:
             f"{command[0]} ended with {done.returncode}",
             hint="Look whether it has taken the key and secret.",
         )
+
+
+def _one_org(connected: Orgs, org: str) -> str:
+    names = connected.project.select([org])
+    if len(names) != 1:
+        raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
+    return names[0]
+
+
+@keys.command()
+@click.argument("org")
+@click.option("--app", required=True, help="The app's fullName.")
+@click.option(
+    "--finish", "step", flag_value="finish", help="Let the staged ones serve."
+)
+@click.option(
+    "--discard", "step", flag_value="discard", help="End the ones beside, at once."
+)
+@options.production
+@options.as_json
+def rotate(
+    org: str, app: str, step: Step | None, allowed: tuple[str, ...], as_json: bool
+) -> int:
+    """Give an External Client App a new key and secret, in steps.
+
+    Without a flag the org makes them, and they are staged. After --finish they serve,
+    and the former ones do so too for 30 days: time to hand the new ones over. Then
+    --discard ends the former ones. The key is the org's own from then on.
+
+    The key of a ConnectedApp cannot be rotated in place.
+    """
+    with Orgs(options.find_workspace()) as connected:
+        name = _one_org(connected, org)
+        done = connected.rotate(name, app, step or "stage", allowed=frozenset(allowed))
+    if as_json:
+        write_json(
+            document(
+                "keys rotate",
+                {
+                    "org": name,
+                    "app": done.app,
+                    "step": done.step,
+                    "changed": done.changed,
+                    "consumerKey": done.key,
+                    "otherConsumerKey": done.other or None,
+                    "otherExpires": done.expires or None,
+                },
+            )
+        )
+        return 0
+    click.echo(shown("\n".join(_rotation_lines(name, done))))
+    return 0
+
+
+def _rotation_lines(org: str, done: Rotation) -> list[str]:
+    again = f"metadeploy keys rotate {org} --app {done.app}"
+    export = f"metadeploy keys export {org} --app {done.app}"
+    until = f" until {done.expires[:10]}" if done.expires else " for a while"
+    about = f"{org}  {done.app}  "
+    if done.step == "stage":
+        state = "staged" if done.changed else "staged already"
+        return [
+            f"{about}a new key and secret are {state}{until}; nothing else changed.",
+            f"  To have them: {export} --staged",
+            f"  To let them serve, beside the present ones: {again} --finish",
+        ]
+    if done.step == "finish":
+        return [
+            f"{about}serves by its new key; the former one serves too{until}.",
+            f"  To hand the new ones over: {export}",
+            f"  Then, to end the former ones: {again} --discard",
+        ]
+    return [f"{about}has one key and secret; those beside are ended."]
 
 
 @keys.command()

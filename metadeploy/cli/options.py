@@ -24,7 +24,7 @@ parallelism = click.option(
     show_default=True,
     help="How many orgs are worked on at once.",
 )
-_PRODUCTION = click.option(
+production = click.option(
     "--production",
     "allowed",
     flag_value="production",
@@ -48,7 +48,7 @@ def orgs(*, required: bool = False) -> Callable[[F], F]:
 
 def allowances(command: F) -> F:
     """Add the flags that allow what a plan otherwise refuses."""
-    return _PRODUCTION(_LOCKOUT(command))
+    return production(_LOCKOUT(command))
 
 
 def find_workspace() -> Workspace:
