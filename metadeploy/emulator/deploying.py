@@ -53,10 +53,6 @@ class Outcome:
     tests_failed: tuple[tuple[str, str], ...] = ()
 
     @property
-    def failures(self) -> tuple[Row, ...]:
-        return tuple(r for r in self.rows if not r.success)
-
-    @property
     def deployed(self) -> int:
         """How many components succeeded, manifests not counted."""
         return sum(r.success and r.component_type != "" for r in self.rows)

@@ -82,11 +82,6 @@ def tree_of(element: etree._Element) -> Tree:
     return tree
 
 
-def node_of(element: etree._Element) -> Node:
-    """Turn an element into a tree when it has children, else into its text."""
-    return tree_of(element) if len(element) else element.text or ""
-
-
 def text(tree: Tree, *path: str) -> str:
     """Return the first text at that path, "" where there is none."""
     node: Node = tree

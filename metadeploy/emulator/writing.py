@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from metadeploy import schema
 from metadeploy.emulator.judge import BadFile
 from metadeploy.emulator.state import OrgState, Plain, StoredComponent
-from metadeploy.emulator.tree import Tree, copy, parse, text, tree_of, trees, write_file
+from metadeploy.emulator.tree import Tree, copy, parse, tree_of, write_file
 from metadeploy.emulator.zips import write_zip
 from metadeploy.model import Ref
 
@@ -134,12 +134,3 @@ def without_empty(tree: Tree) -> Tree:
         if found:
             kept[name] = found
     return kept
-
-
-def enabled_names(tree: Tree, section: str, key: str) -> list[str]:
-    """Return the keys of a section's items that give something."""
-    return [
-        text(item, key)
-        for item in trees(tree, section)
-        if text(item, "enabled") in ("true", "")
-    ]

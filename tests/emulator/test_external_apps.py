@@ -295,3 +295,41 @@ def test_access_can_be_given_by_row(deployer: Deployer) -> None:
     values = {"ParentId": shadow["Id"], "SetupEntityId": component.id}
     org.create_record("SetupEntityAccess", values, as_user=str(user["Id"]))
     assert apps.may_use(org, oauth(deployer), user)
+
+
+def test_other_satellites_are_kept_with_their_app(deployer: Deployer) -> None:
+    deployer.deploy(eca("Ext"))
+    kind = "ExtlClntAppNotificationSettings"
+    path = "extlClntAppNotifSettings/Ext_notify.ecaNotifications"
+    parent = "<externalClientApplication>Ext</externalClientApplication>"
+    assert deployer.deploy({path: f"<{kind} {XMLNS}>{parent}</{kind}>"}).success
+    assert satellite(deployer.org, kind, "Ext")
+
+
+def test_an_oauth_plugin_must_be_there_to_be_switched_on(deployer: Deployer) -> None:
+    files = eca("Ext")
+    header = {k: v for k, v in files.items() if k.startswith("externalClientApps")}
+    deployer.deploy(header)
+    text = (
+        f"<{POLICY} {XMLNS}><externalClientApplication>Ext</externalClientApplication>"
+        f"<isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled>"
+        f"</{POLICY}>"
+    )
+    path = "extlClntAppPolicies/Ext_defaultPolicy.ecaPlcy"
+    assert deployer.problem({path: text}) == "Invalid plugin settings"
+    assert deployer.deploy(files).success
+    assert deployer.deploy({path: text}).success
+
+
+def test_keys_are_well_formed_and_lists_bounded(deployer: Deployer) -> None:
+    assert deployer.problem(eca("Ext", key="short")).startswith("Invalid consumerKey")
+    path = "extlClntAppOauthSettings/Ext_oauth.ecaOauth"
+    files = eca("Ext")
+    ranges = "".join(
+        f"<trustedIpRanges><endIpAddress>10.0.0.{n}</endIpAddress><startIpAddress>"
+        f"10.0.0.{n}</startIpAddress></trustedIpRanges>"
+        for n in range(129)
+    )
+    wide = files[path].replace("</ExtlClntAppOauthSettings>", ranges + "</Extl")
+    wide = wide.removesuffix("</Extl") + "</ExtlClntAppOauthSettings>"
+    assert deployer.problem({**files, path: wide}) == "Invalid plugin settings"

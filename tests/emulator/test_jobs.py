@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.jobs import DeployOptions
 from metadeploy.emulator.settings import OrgSettings
 from metadeploy.emulator.state import World, open_world
+from metadeploy.emulator.zips import read_zip, write_zip
 from metadeploy.model import Ref
 
 SET = {"permissionsets/P.permissionset": permission_set()}
@@ -265,8 +269,6 @@ def test_the_top_folder_is_echoed_in_file_names(world: World) -> None:
 
 
 def test_two_folders_are_two_packages(world: World) -> None:
-    from metadeploy.emulator.zips import read_zip, write_zip
-
     other = {"permissionsets/Q.permissionset": permission_set(label="Q")}
     data = write_zip(
         {**read_zip(pack(SET, folder="a/")), **read_zip(pack(other, folder="b/"))}
@@ -387,3 +389,52 @@ def test_many_processes_worth_of_deploys_leave_one_app(
     keys = world.store.all("SELECT name FROM names WHERE kind = 'consumer_key'")
     assert len(keys) == 1
     other.close()
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from deployer import Deployer, app
+from metadeploy.emulator.state import open_world
+world = open_world(Path(sys.argv[1]))
+deployer = Deployer(world.org("busy"))
+print("ready", flush=True)
+sys.stdin.read(1)
+won = 0
+for number in range(15):
+    path = f"connectedApps/A{number}.connectedApp"
+    files = {path: app(key=f"thekeyof{sys.argv[2]}{number}")}
+    won += any(r.created for r in deployer.deploy(files).rows)
+print(won)
+world.close()
+"""
+
+
+def test_two_processes_share_a_world(world: World) -> None:
+    """Both deploy the same fifteen apps: each app is created once, by one of them."""
+    org = world.create_org("busy")
+    here = Path(__file__).parent
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(world.store.path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(here)},
+            text=True,
+        )
+        for name in "ab"
+    ]
+    for worker in workers:
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin
+        worker.stdin.write("!")
+        worker.stdin.flush()
+    won = [int(worker.communicate()[0]) for worker in workers]
+    assert sum(won) == 15
+    assert len(org.components("ConnectedApp")) == 15
+    keys = world.store.all("SELECT value FROM names WHERE kind = 'consumer_key'")
+    assert len({key for (key,) in keys}) == 15
+    ended = [d["status"] for e, d in org.events() if e == "deploy ended"]
+    assert sorted(ended) == ["Failed"] * 15 + ["Succeeded"] * 15

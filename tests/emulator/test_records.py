@@ -167,6 +167,20 @@ def test_a_permission_set_record_is_metadata_too(admin: Person) -> None:
     assert org.component(Ref("PermissionSet", "Web")) is None
 
 
+def test_licences_and_taken_names_of_permission_sets(admin: Person) -> None:
+    org = admin.org
+    licences = {str(r["Name"]): r["Id"] for r in org.records("UserLicense")}
+    values = {"Name": "P", "Label": "P", "LicenseId": licences["Salesforce"]}
+    record_id = admin.create("PermissionSet", values)
+    component = org.component_by_id(record_id)
+    assert component
+    assert b"<license>Salesforce</license>" in component.body
+    other = admin.create("PermissionSet", {"Name": "Q", "Label": "Q"})
+    for name, code in [("P", "DUPLICATE_DEVELOPER_NAME"), ("1x", "INVALID_FIELD")]:
+        with pytest.raises(Fault, match=code):
+            admin.update("PermissionSet", other, {"Name": name})
+
+
 def test_permissions_that_are_no_fields_stay(admin: Person) -> None:
     from deployer import permission
 

@@ -431,6 +431,63 @@ def test_records_over_soap(client: Client, org: OrgState) -> None:
     assert "EXCEEDED_ID_LIMIT" in client.fault(f"<delete>{many}</delete>", path=path)
 
 
+def test_all_or_none_of_records(client: Client, org: OrgState) -> None:
+    space = "urn:sobject.partner.soap.sforce.com"
+
+    def one(content: str) -> str:
+        kind = "<s:type>PermissionSet</s:type>"
+        return f'<sObjects xmlns:s="{space}">{kind}{content}</sObjects>'
+
+    head = (
+        f"<SessionHeader><sessionId>{client.token}</sessionId></SessionHeader>"
+        "<AllOrNoneHeader><allOrNone>true</allOrNone></AllOrNoneHeader>"
+    )
+    good = one("<s:Id/><s:Name>P</s:Name><s:Label>P</s:Label>")
+    text = client.ok(f"<create>{good}{one('')}</create>", path="u/64.0", head=head)
+    assert "ALL_OR_NONE_OPERATION_ROLLED_BACK" in text
+    assert "P" not in {r["Name"] for r in org.records("PermissionSet")}
+    text = client.ok(f"<create>{good}</create>", path="u/64.0", head=head)
+    record_id = value(text, "id")
+    null = one(f"<s:Id>{record_id}</s:Id><s:fieldsToNull>Description</s:fieldsToNull>")
+    assert "<success>true" in client.ok(f"<update>{null}</update>", path="u/64.0")
+
+
+def test_a_session_outlives_no_user(client: Client, world: World) -> None:
+    """A token of a user who is not there opens nothing and breaks nothing."""
+    org = world.create_org("empty")
+    lost = Client(world, org.issue_token("005000000000001AAA"))
+    for body, path in [(LIST, "m/66.0"), ("<getUserInfo/>", "u/64.0")]:
+        assert "API_DISABLED_FOR_ORG" in lost.fault(body, path=path)
+
+
+def test_the_state_of_a_deploy_by_the_old_call(client: Client, org: OrgState) -> None:
+    deploy_id = Deployer(org).submit(
+        {"permissionsets/P.permissionset": permission_set()}
+    )
+    text = client.ok(f"<checkStatus><id>{deploy_id}</id></checkStatus>")
+    assert (value(text, "state"), value(text, "done")) == ("Completed", "true")
+
+
+def test_finalizing_is_in_progress_for_older_versions(world: World) -> None:
+    org = world.create_org("slow", OrgSettings(deploy_polls=3))
+    person = Client(world, org.issue_token(admin_of(org)))
+    deploy_id = Deployer(org).submit(
+        {"permissionsets/P.permissionset": permission_set()}
+    )
+    check = f"<checkDeployStatus><id>{deploy_id}</id></checkDeployStatus>"
+    person.ok(check)
+    assert value(person.ok(check, path="m/65.0"), "status") == "InProgress"
+    done = person.ok(check, path="m/63.0")
+    assert value(done, "status") == "Succeeded"
+    assert "numberFiles" not in done
+
+
+@pytest.mark.parametrize("version", ["99.0", "v66.0", "x"])
+def test_a_retrieve_in_a_version_that_is_not(client: Client, version: str) -> None:
+    body = f"<retrieve><r><apiVersion>{version}</apiVersion></r></retrieve>"
+    assert "UNSUPPORTED_API_VERSION" in client.fault(body)
+
+
 def test_the_tooling_sobjects_are_not_for_the_data_api(client: Client) -> None:
     body = "<query><queryString>SELECT Id FROM DeployRequest</queryString></query>"
     assert "INVALID_TYPE" in client.fault(body, path="u/64.0")
