@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from metadeploy.emulator.admin import admin_token
 from metadeploy.emulator.seed import admin_of
 from metadeploy.emulator.server import RunningServer, serve
 from metadeploy.emulator.settings import OrgSettings, UserSpec
@@ -92,6 +95,60 @@ class EmulatedOrgs:
                 return url
         except (OSError, ValueError, KeyError):
             return None
+
+    def refresh(self, org: Org, source: Org) -> tuple[str, str]:
+        """Refresh a sandbox from another org; return its new Id and administrator.
+
+        All tokens of the sandbox die; what a refresh copies is copied.
+        """
+        if org.name == source.name:
+            raise ConfigError("a sandbox cannot be refreshed from itself")
+        self.prepare([source, org])
+        self.world.refresh_org(org.name, source.name)
+        return self.who(org)
+
+    def give_password(self, org: Org, username: str) -> str:
+        """Give a user a new password, for SOAP login and the login page; return it."""
+        self.prepare([org])
+        state = self.world.org(org.name)
+        password = secrets.token_urlsafe(12)
+        state.set_password(_user(state, username)[0], password)
+        return password
+
+    def faults(
+        self, method: str, path: str = "", body: Mapping[str, object] | None = None
+    ) -> object:
+        """Ask the running server about faults on request; return its JSON, or None.
+
+        Raises ConfigError when none runs, or it refuses what was asked.
+        """
+        url = self.running_url()
+        if url is None:
+            raise ConfigError(
+                "no server runs: faults are programmed into a running one",
+                hint="Start `metadeploy emulator serve` first.",
+            )
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        try:
+            connection.request(
+                method,
+                f"/emulator/faults{path}",
+                None if body is None else json.dumps(body),
+                {"Authorization": f"Bearer {admin_token(self._folder)}"},
+            )
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, HTTPException) as error:
+            what = f"the server at {url} does not answer: {type(error).__name__}"
+            raise ConfigError(what) from error
+        finally:
+            connection.close()
+        found: object = json.loads(text) if text else None
+        if answer.status >= 400:
+            reason = found.get("error") if isinstance(found, dict) else found
+            raise ConfigError(f"no such fault: {reason}")
+        return found
 
     def who(self, org: Org) -> tuple[str, str]:
         """Return an org's Id and its administrator's username."""

@@ -127,6 +127,95 @@ def token(org: str, username: str | None) -> int:
     return 0 if served else 1
 
 
+@emulator.command()
+@click.argument("org")
+@click.option("--from", "source", required=True, help="The org that it is a copy of.")
+@options.as_json
+def refresh(org: str, source: str, as_json: bool) -> int:
+    """Refresh a sandbox: a new org Id, and a copy of another org.
+
+    What a real refresh copies is copied; all tokens of the sandbox die.
+    """
+    with _emulated() as (emulated, project):
+        (name,), (other,) = project.select([org]), project.select([source])
+        found = _an_emulated_org(project, name), _an_emulated_org(project, other)
+        org_id, username = emulated.refresh(*found)
+    if as_json:
+        row: Document = {"org": name, "orgId": org_id, "username": username}
+        write_json(document("emulator refresh", {"orgs": [row]}))
+    else:
+        click.echo(f"{name}  is a copy of {other} now: {org_id}")
+    return 0
+
+
+@emulator.command()
+@click.argument("org")
+@click.argument("username")
+def password(org: str, username: str) -> int:
+    """Give a user a new password, and print it as JSON.
+
+    For the login page of the web server flow, and for clients that log in by SOAP.
+    """
+    with _emulated() as (emulated, project):
+        (name,) = project.select([org])
+        made = emulated.give_password(_an_emulated_org(project, name), username)
+    sys.stdout.write(json.dumps({"username": username, "password": made}) + "\n")
+    return 0
+
+
+@emulator.command()
+@click.argument("kind", required=False)
+@click.option("--on", help="Which calls: a SOAP operation or path, or a glob of them.")
+@click.option("--org", help="Only calls with a session of this org.")
+@click.option("--skip", type=int, help="Let so many through first.")
+@click.option("--times", type=int, help="How often; 0 until cleared. [default: 1]")
+@click.option("--set", "more", multiple=True, metavar="NAME=VALUE", help="Its details.")
+@click.option("--clear", is_flag=True, help="Forget all that may still strike.")
+def fault(
+    kind: str | None,
+    on: str | None,
+    org: str | None,
+    skip: int | None,
+    times: int | None,
+    more: tuple[str, ...],
+    clear: bool,
+) -> int:
+    """Have something go wrong in the running server, at an exact point.
+
+    Without KIND: what may still strike, and what can. For example
+    `metadeploy emulator fault reset-after-apply --on deploy` takes a deploy and cuts
+    the line before its id is answered.
+    """
+    with _emulated() as (emulated, project):
+        if clear:
+            emulated.faults("DELETE")
+            return 0
+        if kind is None:
+            found = {
+                "programmed": emulated.faults("GET"),
+                "kinds": emulated.faults("GET", "/kinds"),
+            }
+            sys.stdout.write(json.dumps(found, indent=2) + "\n")
+            return 0
+        said: dict[str, object] = {"kind": kind, "on": on, "skip": skip, "times": times}
+        if org is not None:
+            (name,) = project.select([org])
+            said["org"] = emulated.who(_an_emulated_org(project, name))[0]
+        for pair in more:
+            key, _, value = pair.partition("=")
+            said[key] = _value(value)
+        body = {key: value for key, value in said.items() if value is not None}
+        sys.stdout.write(json.dumps(emulated.faults("POST", body=body)) + "\n")
+    return 0
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 @contextmanager
 def _emulated() -> Iterator[tuple[EmulatedOrgs, Project]]:
     workspace = options.find_workspace()
