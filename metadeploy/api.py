@@ -169,11 +169,16 @@ class Orgs:
             timeout=timeout,
         )
 
-    def verify(self, name: str) -> Verified:
-        """Return what differs in an org, and whether its apps give tokens."""
+    def verify(self, name: str, *, wait: float = 0.0, username: str = "") -> Verified:
+        """Return what differs in an org, and whether its apps give tokens.
+
+        wait: seconds for which an org may not know new apps yet. username: try this
+        user instead of the logins of the org file, by JWT with each app's key.
+        """
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        return deploy.verify(self._target(org), wanted)
+        target = self._target(org, username)
+        return deploy.verify(target, wanted, wait_for_apps=wait)
 
     def render(
         self, name: str, *, reveal_secrets: bool = False
@@ -357,9 +362,9 @@ class Orgs:
                 self._emulated = self._stack.enter_context(EmulatedOrgs(state))
             return self._emulated
 
-    def _target(self, org: Org) -> Target:
+    def _target(self, org: Org, username: str = "") -> Target:
         """Return what it takes to talk to an org: one login for the whole command."""
-        progress = self.progress(org.name)
+        progress, clock = self.progress(org.name), SystemClock()
         connection = self._connections.get(org.name)
         if connection is None:
             progress.step("logging in")
@@ -371,9 +376,15 @@ class Orgs:
             metadata=MetadataApi(connection, org.api_version),
             data=DataApi(connection, org.api_version),
             prover=AppProver(
-                org, connection, lambda: self.masters(org), self.workspace.secret
+                org,
+                connection,
+                lambda: self.masters(org),
+                self.workspace.secret,
+                clock=clock,
+                progress=progress,
+                username=username,
             ),
-            clock=SystemClock(),
+            clock=clock,
             progress=progress,
         )
 

@@ -43,6 +43,7 @@ from metadeploy.plan import (
     make_plan,
     renamed,
 )
+from metadeploy.proof import Proof, Prover, subject_of
 from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 
@@ -54,6 +55,8 @@ _APP_TYPES = {
 
 
 _OPTIONS = DeployOptions()
+# How long a new app may take to be usable (observed: 2 to 10 minutes).
+_NEW_APP_SECONDS = 600.0
 T = TypeVar("T")
 
 
@@ -132,24 +135,6 @@ class Target:
     prover: Prover
     clock: Clock
     progress: Progress
-
-
-class Prover(Protocol):
-    """Asks for a real token with an app's own credentials."""
-
-    def prove(
-        self, component: Component, app: str, org_id: str, consumer_key: str
-    ) -> Proof: ...
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What a token request showed. ok: None where none could be made, see `detail`."""
-
-    app: str
-    flow: str
-    ok: bool | None
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -366,7 +351,8 @@ def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
     try:
         zip_bytes = package.pack(apps, made.wanted.api_version)
         deploy_id = target.metadata.deploy(zip_bytes, DeployOptions(check_only=True))
-        result = wait(target, deploy_id, timeout=120)
+        # What else the org refuses in it is no news yet: apps are asked for alone.
+        result = wait(replace(target, progress=_Silent()), deploy_id, timeout=120)
     except (ApiFault, DeployTimeout, LostAnswer):
         return ()  # it is only asked to warn early; the deploy itself will tell
     blocked = [m.full_name for m in result.messages if _BLOCKED in m.problem]
@@ -383,6 +369,14 @@ def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
             " shows what that means. Or have Salesforce support enable the creation.",
         ),
     )
+
+
+class _Silent:
+    def step(self, text: str) -> None:
+        """Say nothing."""
+
+    def deploying(self, result: DeployResult) -> None:
+        """Say nothing."""
 
 
 def resolve_names(target: Target, wanted: Wanted) -> Wanted:
@@ -473,7 +467,7 @@ def deploy(
             rest = make_plan(read_actual(target, wanted), wanted)
             result = sender.send(rest, rest.package, master)
         repaired = settle_access(target, wanted)
-        verified = verify(target, wanted)
+        verified = verify(target, wanted, wait_for_apps=_NEW_APP_SECONDS)
     except MetadeployError as error:
         if not isinstance(error, DeployFailed | DeployTimeout):
             journal.finish(run_id, "Unverified")
@@ -630,12 +624,17 @@ def settle_access(target: Target, wanted: Wanted) -> tuple[AccessChange, ...]:
     return missing
 
 
-def verify(target: Target, wanted: Wanted) -> Verified:
-    """Read the org again, compare, and ask for a token with each app's own key."""
+def verify(target: Target, wanted: Wanted, *, wait_for_apps: float = 0.0) -> Verified:
+    """Read the org again, compare, and ask for tokens with each app's own key.
+
+    wait_for_apps: seconds for which the org may not know the keys of new apps yet: it
+    takes 2 to 10 minutes for them to be usable (observed).
+    """
     target.progress.step("verifying")
     wanted = resolve_names(target, wanted)
     actual = read_actual(target, wanted)
     left = make_plan(actual, wanted, wanted.components)
+    until = target.clock.now() + wait_for_apps
     proofs: list[Proof] = []
     for component in wanted.components:
         app = keys.app_of(component)
@@ -645,8 +644,13 @@ def verify(target: Target, wanted: Wanted) -> Verified:
         if key is None:
             proofs.append(Proof(app, "", False, "the org reports no consumer key"))
         else:
-            org_id = actual.facts.org_id
-            proofs.append(target.prover.prove(component, app, org_id, key))
+            subject = subject_of(
+                component,
+                wanted.components,
+                org_id=actual.facts.org_id,
+                consumer_key=key,
+            )
+            proofs += target.prover.prove(subject, until=until)
     found = (left.changes, left.access_changes, tuple(proofs))
     return Verified(*found, actual.consumer_keys)
 

@@ -189,5 +189,6 @@ def _settings(org: Org) -> OrgSettings:
         api_access_control=said.api_access_control,
         soap_login=said.soap_login,
         deploy_polls=said.deploy_polls,
+        app_propagation_polls=said.app_propagation_polls,
         users=tuple(UserSpec(u.username, profile=u.profile) for u in said.users),
     )

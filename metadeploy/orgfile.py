@@ -43,11 +43,20 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AppLogin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How `verify` proves an app: a JWT for this user, signed by this key."""
+    """One way for `verify` to prove an app.
 
-    flow: Literal["jwt"]
-    username: str
-    private_key: SecretSource
+    jwt: for this user, signed by this key. refresh_token, client_credentials: with
+    the app's secret, derived where `client_secret` does not say it. expect: "refused"
+    where the user must not get in.
+    """
+
+    flow: Literal["jwt", "client_credentials", "refresh_token"]
+    username: str | None = None
+    private_key: SecretSource | None = None
+    audience: str | None = None
+    refresh_token: SecretSource | None = None
+    client_secret: SecretSource | None = None
+    expect: Literal["token", "refused"] = "token"
 
 
 class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +68,14 @@ class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["connected_app", "external_client_app"] = "connected_app"
     generation: int = 1
     consumer_key: str | None = None
-    login: AppLogin | None = None
+    login: AppLogin | list[AppLogin] | None = None
+
+    @property
+    def logins(self) -> tuple[AppLogin, ...]:
+        """The logins that prove this app, in the order of the file."""
+        if isinstance(self.login, list):
+            return tuple(self.login)
+        return () if self.login is None else (self.login,)
 
 
 class EmulatedUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +93,7 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_access_control: bool = False
     soap_login: bool = True
     deploy_polls: int = 0
+    app_propagation_polls: int = 0
     users: list[EmulatedUser] = []
 
 
@@ -214,6 +231,12 @@ def _check_values(file: OrgFile) -> list[tuple[Path, str]]:
     for name, app in file.apps.items():
         if app.generation < 1:
             found.append((("apps", name, "generation"), "generation starts at 1"))
+        for at, login in _app_logins(name, app):
+            found += [
+                (at, f"login.{field} is missing: flow {login.flow} needs it")
+                for field in _APP_LOGIN_NEEDS[login.flow]
+                if getattr(login, field) is None
+            ]
     found += _check_sources(file)
     if "org" in file.values:
         found.append((("values", "org"), "the name 'org' is taken by the org itself"))
@@ -224,15 +247,30 @@ def _check_values(file: OrgFile) -> list[tuple[Path, str]]:
     return found
 
 
+_APP_LOGIN_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "jwt": ("username", "private_key"),
+    "client_credentials": (),
+    "refresh_token": ("refresh_token",),
+}
+
+
+def _app_logins(name: str, app: App) -> list[tuple[Path, AppLogin]]:
+    """Return each login of an app with its place in the file."""
+    at = ("apps", name, "login")
+    if isinstance(app.login, list):
+        return [((*at, n), login) for n, login in enumerate(app.login)]
+    return [(at, login) for login in app.logins]
+
+
 def _check_sources(file: OrgFile) -> list[tuple[Path, str]]:
     sources: list[tuple[Path, object]] = []
     if file.login is not None:
         fields = ("client_id", "client_secret", "private_key", "access_token")
         sources += [(("login", f), getattr(file.login, f)) for f in fields]
     for name, app in file.apps.items():
-        if app.login is not None:
-            at = ("apps", name, "login", "private_key")
-            sources.append((at, app.login.private_key))
+        for at, login in _app_logins(name, app):
+            secrets = ("private_key", "refresh_token", "client_secret")
+            sources += [((*at, f), getattr(login, f)) for f in secrets]
     return [
         (at, "exactly one of env, file or command says where the secret is")
         for at, source in sources
@@ -384,6 +422,7 @@ _SECTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
     "client_id": lambda: SecretSource.__struct_fields__,
     "client_secret": lambda: SecretSource.__struct_fields__,
     "access_token": lambda: SecretSource.__struct_fields__,
+    "refresh_token": lambda: SecretSource.__struct_fields__,
 }
 
 
@@ -391,6 +430,8 @@ def _keys_at(at: Path) -> tuple[str, ...]:
     if at[:1] == ("apps",) and len(at) == 2:
         return App.__struct_fields__
     names = [str(step) for step in at if isinstance(step, str)]
+    if names[:1] == ["apps"] and names[-1:] == ["login"]:
+        return AppLogin.__struct_fields__
     return _SECTIONS.get(names[-1] if names else "", lambda: ())()
 
 
@@ -403,6 +444,8 @@ def _choices(at: Path) -> str:
         ("emulator", "kind"): Emulator.__annotations__["kind"],
         ("apps", "kind"): App.__annotations__["kind"],
     }.get((*names[:1], *names[1:][-1:]))
+    if at[:1] == ("apps",) and at[-1] in ("flow", "expect"):
+        choices = AppLogin.__annotations__[str(at[-1])]
     text = str(choices) if choices is not None else ""
     found = re.findall(r"['\"]([a-z_]+)['\"]", text)
     return "one of " + ", ".join(found) if found else "not one of those allowed"

@@ -152,18 +152,46 @@ def deploy(
 
 @click.command()
 @options.orgs()
+@click.option(
+    "--as",
+    "username",
+    metavar="USERNAME",
+    default="",
+    help="Try this user by JWT, with the key of each app's jwt login.",
+)
+@click.option(
+    "-w",
+    "--wait",
+    "minutes",
+    type=click.FloatRange(0, 1440),
+    default=0,
+    show_default=True,
+    help="Minutes for which an org may not know a new app's key.",
+)
 @options.parallelism
 @options.as_json
-def verify(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
+def verify(
+    orgs: tuple[str, ...],
+    username: str,
+    minutes: float,
+    parallelism: int,
+    as_json: bool,
+) -> int:
     """Compare orgs and log in through their apps.
 
-    Every app is asked for a real token with its own key: by client credentials, or
-    by JWT for the user that the org file names.
+    Every app is asked for real tokens with its own key: by client credentials where
+    it allows them, and by each login that the org file has for it. The scopes of a
+    token have to be those of the app.
     """
     with _orgs(parallelism) as connected:
         names = connected.project.select(orgs)
         with _watching(connected):
-            results = connected.each(names, connected.verify)
+            results = connected.each(
+                names,
+                lambda name: connected.verify(
+                    name, wait=minutes * 60, username=username
+                ),
+            )
     if as_json:
         write_json(document("verify", {"orgs": [_verified_json(r) for r in results]}))
     else:

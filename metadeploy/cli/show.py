@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from metadeploy.cli.output import Json, shown, styled
-from metadeploy.deploy import Outcome, Proof, Verified
+from metadeploy.deploy import Outcome, Verified
 from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
 from metadeploy.model import DeployMessage
 from metadeploy.plan import NewKey, Plan
+from metadeploy.proof import Proof
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 _WIDEST_NAME = 38
@@ -178,9 +179,19 @@ def verified_lines(verified: Verified) -> list[str]:
 
 
 def _proof_line(proof: Proof) -> str:
-    mark = {True: "logged in", False: "REFUSED", None: "not tried"}[proof.ok]
     flow = f" by {proof.flow}" if proof.flow else ""
-    return shown(f"  {proof.app}: {mark}{flow}: {proof.detail}")
+    user = f" as {proof.user}" if proof.user else ""
+    line = shown(f"  {proof.app}: {_proof_mark(proof)}{flow}{user}: {proof.detail}")
+    return f"{line}\n    {shown(proof.hint)}" if proof.hint else line
+
+
+def _proof_mark(proof: Proof) -> str:
+    if proof.ok is None:
+        return "not tried"
+    if proof.got_token:
+        wrong = "LOGGED IN" if proof.expected == "refused" else "WRONG SCOPES"
+        return "logged in" if proof.ok else wrong
+    return "refused, as it has to be," if proof.ok else "REFUSED"
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:
@@ -275,7 +286,22 @@ def outcome_json(outcome: Outcome) -> dict[str, Json]:
 def proofs_json(proofs: Iterable[Proof]) -> list[Json]:
     """Return each app's token request as data; ok is null where none was made."""
     return [
-        {"app": p.app, "flow": p.flow, "ok": p.ok, "detail": p.detail} for p in proofs
+        {
+            "app": p.app,
+            "flow": p.flow,
+            "user": p.user,
+            "ok": p.ok,
+            "expected": p.expected,
+            "detail": p.detail,
+            "hint": p.hint,
+            "code": p.code,
+            "scopes": {
+                "granted": list(p.granted),
+                "missing": list(p.missing),
+                "extra": list(p.extra),
+            },
+        }
+        for p in proofs
     ]
 
 

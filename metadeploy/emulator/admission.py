@@ -53,6 +53,8 @@ def client_of(world: World, consumer_key: str) -> Client:
         org, ref = found
         app = oauth_app(org, ref)
         if app is not None and app.consumer_key == consumer_key:
+            if _is_on_its_way(org, app):
+                raise refused("invalid_client_id")
             return Client(org, app)
         former = staged_of(org, ref.full_name) if app and app.is_external else None
         if app is not None and former is not None and former.key == consumer_key:
@@ -61,6 +63,19 @@ def client_of(world: World, consumer_key: str) -> Client:
             )
             return Client(org, serving)
     raise refused("invalid_client_id")
+
+
+def _is_on_its_way(org: OrgState, app: OauthApp) -> bool:
+    """Whether the login servers have not heard of a new app yet (observed)."""
+    polls = org.settings.app_propagation_polls
+    if not polls:
+        return False
+    with org.world.transaction():
+        found = org.world.grant("app asked for", app.id)
+        asked = int(str(found[1]["times"])) if found else 0
+        if asked < polls:
+            org.world.put_grant("app asked for", app.id, org, {"times": asked + 1})
+        return asked < polls
 
 
 def check_secret(app: OauthApp, secret: str | None, *, required: bool = True) -> None:

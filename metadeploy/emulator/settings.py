@@ -43,6 +43,8 @@ class OrgSettings:
     platform has none from 65 on (documented).
     deploy_polls: status calls until a deploy is done; 0 = done before `deploy` answers.
     retrieve_polls: the same for retrieve.
+    app_propagation_polls: how often OAuth does not know a new app's key yet (observed:
+    for 2 to 10 minutes; here it is counted, so that nobody has to wait).
     access_token_minutes: lifetime of an access token where the app sets none.
     secrets_in_rest: the REST key and secret endpoints of External Client Apps work.
     check_references: profiles and permission sets may name only classes, objects, …
@@ -61,6 +63,7 @@ class OrgSettings:
     soap_login_newest: int = 64
     deploy_polls: int = 0
     retrieve_polls: int = 0
+    app_propagation_polls: int = 0
     access_token_minutes: int = 120
     secrets_in_rest: bool = True
     validations_expire_days: int = 10
@@ -80,7 +83,7 @@ class OrgSettings:
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
         if self.connected_app_creation not in ("allowed", "blocked"):
             raise ValueError('connected_app_creation is "allowed" or "blocked"')
-        if self.deploy_polls < 0 or self.retrieve_polls < 0:
+        if min(self.deploy_polls, self.retrieve_polls, self.app_propagation_polls) < 0:
             raise ValueError("polls are counted from 0")
 
     @property
