@@ -11,14 +11,38 @@ from pathlib import Path
 
 from metadeploy.errors import ConfigError
 
-# core.fsmonitor, hooks, ssh and ext:: would run programs that a repository names;
-# git's own "show" and "diff" did so when tried, these plumbing commands do not.
+# core.fsmonitor, hooks and transports would run programs that a repository names;
+# git's own "show" and "diff" did so when tried, these plumbing commands do not. A
+# partial clone would fetch what it lacks: no protocol is allowed to.
 _HARDENED = (
     "-c", "core.fsmonitor=false",
     "-c", "core.hooksPath=/dev/null",
     "-c", "core.sshCommand=false",
-    "-c", "protocol.ext.allow=never",
 )  # fmt: skip
+_HARDENED_ENVIRONMENT = {
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "LC_ALL": "C",
+}
+# By these git tells its hooks which repository, index and objects it means.
+_WHERE = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+)
+_EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
+    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+)
 _SECONDS = 30
 
 
@@ -39,16 +63,38 @@ def staged(root: Path, folders: Iterable[str]) -> Mapping[str, bytes]:
 
     What a commit would hold, whatever the work tree says: GIT_INDEX_FILE, which git
     sets for `commit -a` and `commit --only`, is honoured. Links and submodules are
-    left out. Raises GitError outside a repository.
+    left out. Raises GitError outside a repository and in the middle of a merge.
     """
-    listed = _git(root, "ls-files", "--stage", "-z", "--", *folders)
+    about = ("--", *folders)
+    listed = _git(root, "ls-files", "--stage", "-z", *about)
     wanted: dict[str, str] = {}
-    for row in listed.split(b"\0"):
-        about, _, path = row.partition(b"\t")
-        if about[:6] in (b"100644", b"100755"):
-            wanted[path.decode("utf-8", "surrogateescape")] = about.split()[1].decode()
+    for row in listed.split(b"\0")[:-1]:
+        said, _, name = row.partition(b"\t")
+        mode, blob, stage = said.decode("ascii").split(" ")
+        path = _text(name)
+        if stage != "0":
+            raise GitError(f"{path} is not merged yet")
+        if mode in ("100644", "100755"):
+            wanted[path] = blob
+    if any(blob in _EMPTY_BLOBS for blob in wanted.values()):
+        for path in _only_intended(root, about):
+            wanted.pop(path, None)
     blobs = _blobs(root, wanted.values())
     return {path: blobs[blob] for path, blob in wanted.items()}
+
+
+def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
+    """Return what `git add -N` put into the index: no commit will hold it."""
+    words = ("diff-files", "--name-only", "--relative", "--diff-filter=A", "-z")
+    return [_text(name) for name in _git(root, *words, *about).split(b"\0")]
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError as error:
+        shown = name.decode("utf-8", "backslashreplace")
+        raise GitError(f"{shown} has a name that is not UTF-8") from error
 
 
 def _blobs(root: Path, ids: Iterable[str]) -> dict[str, bytes]:
@@ -60,20 +106,45 @@ def _blobs(root: Path, ids: Iterable[str]) -> dict[str, bytes]:
     at = 0
     for blob in asked:
         end = out.index(b"\n", at)
-        size = int(out[at:end].split()[2])
+        about = out[at:end].split()
+        if len(about) != 3:
+            raise GitError(f"object {blob[:12]} is missing in the repository")
+        size = int(about[2])
         found[blob] = out[end + 1 : end + 1 + size]
         at = end + 1 + size + 1
     return found
 
 
 def _git(folder: Path, *arguments: str, data: bytes = b"") -> bytes:
-    env = {
-        **os.environ,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "LC_ALL": "C",
-    }
+    return _run(folder, _environment(folder), *arguments, data=data)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the environment for git in the repository that `folder` is in.
+
+    What git told us holds for that repository only, and GIT_DIR without GIT_WORK_TREE
+    would make `folder` the top of the work tree, wherever it is: we find the
+    repository from the folder, and believe the rest if it is the one that git means.
+    """
+    said = {name: os.environ[name] for name in _WHERE if name in os.environ}
+    rest = {k: v for k, v in os.environ.items() if k not in _WHERE}
+    rest.update(_HARDENED_ENVIRONMENT)
+    if not said:
+        return rest
+    try:
+        words = ("rev-parse", "--absolute-git-dir", "--show-toplevel")
+        found, top, _ = _run(folder, rest, *words).decode().split("\n")
+    except (GitError, ValueError):
+        return {**rest, **said}
+    meant = said.pop("GIT_DIR", found)
+    said.pop("GIT_WORK_TREE", None)
+    places = [Path(base, meant).resolve() for base in (Path.cwd(), top)]
+    return {**rest, **said} if Path(found).resolve() in places else rest
+
+
+def _run(
+    folder: Path, env: Mapping[str, str], *arguments: str, data: bytes = b""
+) -> bytes:
     try:
         done = subprocess.run(  # noqa: S603 - fixed words; paths follow "--"
             ["git", "-C", str(folder), *_HARDENED, *arguments],  # noqa: S607
