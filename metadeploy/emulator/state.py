@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from metadeploy.emulator import ids, records, refresh, seed
+from metadeploy.emulator import ids, record_rules, records, refresh, seed
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.profiles import built_in_body
 from metadeploy.emulator.settings import OrgSettings, settings_of
@@ -319,19 +319,19 @@ class OrgState:
         as_user: the acting user's id. Raises Fault, and then nothing changed.
         """
         with self.world.transaction():
-            return records.create(self, self.describe(name), values, as_user)
+            return record_rules.create(self, self.describe(name), values, as_user)
 
     def update_record(
         self, name: str, record_id: str, values: Mapping[str, Plain], *, as_user: str
     ) -> None:
         """Change fields of a record. Raises Fault, and then nothing changed."""
         with self.world.transaction():
-            records.update(self, self.describe(name), record_id, values, as_user)
+            record_rules.update(self, self.describe(name), record_id, values, as_user)
 
     def delete_record(self, name: str, record_id: str, *, as_user: str) -> None:
         """Delete a record and what hangs on it. Raises Fault, then nothing changed."""
         with self.world.transaction():
-            records.delete(self, self.describe(name), record_id, as_user)
+            record_rules.delete(self, self.describe(name), record_id, as_user)
 
     def keep_record(
         self, name: str, values: Mapping[str, Plain], *, by: str, record_id: str = ""
