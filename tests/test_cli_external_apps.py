@@ -167,10 +167,7 @@ def test_an_org_that_blocks_creation_is_told_before_anything_is_sent(runner, pro
     ran = runner("plan", "dev", "--json")
     (refusal,) = ran.json["orgs"][0]["refusals"]
     assert refusal["code"] == "creation-blocked"
-    assert (
-        "lets nobody create connected apps (Billing, Portal)"
-        in (refusal["message"])
-    )
+    assert "lets nobody create connected apps (Billing, Portal)" in (refusal["message"])
     refused = runner("deploy", "dev", "--auto-approve")
     assert refused.code == 1
     assert "say `kind: external_client_app` of it" in refused.err
