@@ -7,19 +7,27 @@ rehearsal decides how long a deploy takes. One deploy of an org runs at a time
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from typing import cast
 
 from metadeploy.emulator import ids, records
-from metadeploy.emulator.deploying import Outcome, Row, Rules, run
+from metadeploy.emulator.deploying import Outcome, Rules, run
+from metadeploy.emulator.deployjob import DeployJob as DeployJob
+from metadeploy.emulator.deployjob import DeployOptions as DeployOptions
+from metadeploy.emulator.deployjob import (
+    active_deploy,
+    insert,
+    oldest_pending,
+    update,
+    zip_of,
+)
+from metadeploy.emulator.deployjob import load_deploy as load_deploy
+from metadeploy.emulator.deployjob import recent_deploys as recent_deploys
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.package import Intake, read_intake
 from metadeploy.emulator.rights import require_metadata_rights
-from metadeploy.emulator.state import OrgState, Plain, Session
+from metadeploy.emulator.state import OrgState, Session
 from metadeploy.emulator.zips import BadZip
-from metadeploy.model import id18
 
 TEST_LEVELS = (
     "NoTestRun",
@@ -30,75 +38,9 @@ TEST_LEVELS = (
 )
 MAX_ZIP = 40_894_464
 """Bytes: 39 MB, the most a deploy's zip may have (documented)."""
-_ACTIVE = ("InProgress", "Finalizing", "Canceling")
-_OPEN = ("Pending", *_ACTIVE)
 _DAY = 86_400.0
 PLANNED_FAILURE = "deploy failure"
 """Kind of the grant, under the org's id, that makes its next deploy fail."""
-
-
-@dataclass(frozen=True)
-class DeployOptions:
-    """What a deploy was asked to be. Defaults: what is meant where a client says
-    nothing; rollback_on_error is documented both ways, sf relies on its own value."""
-
-    allow_missing_files: bool = False
-    auto_update_package: bool = False
-    check_only: bool = False
-    ignore_warnings: bool = False
-    perform_retrieve: bool = False
-    purge_on_delete: bool = False
-    rollback_on_error: bool = True
-    run_tests: tuple[str, ...] = ()
-    single_package: bool = False
-    test_level: str = ""
-
-
-@dataclass(frozen=True)
-class DeployJob:
-    """One deploy, as DeployResult tells it. Times are texts as records hold them.
-
-    rows: () unless details were asked for.
-    """
-
-    id: str
-    options: DeployOptions
-    status: str
-    created_by: str
-    created_by_name: str
-    created_date: str
-    api_version: str = ""
-    start_date: str = ""
-    completed_date: str = ""
-    last_modified_date: str = ""
-    canceled_by: str = ""
-    canceled_by_name: str = ""
-    error_code: str = ""
-    error_message: str = ""
-    state_detail: str = ""
-    total: int = 0
-    deployed: int = 0
-    errors: int = 0
-    tests_total: int = 0
-    tests_completed: int = 0
-    test_errors: int = 0
-    test_failures: tuple[tuple[str, str], ...] = ()
-    files: int = 0
-    zip_size: int = 0
-    polls: int = 0
-    validation_id: str = ""
-    quick_deployed: bool = False
-    rows: tuple[Row, ...] = field(default=(), compare=False)
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.status not in _OPEN
-
-    @property
-    def success(self) -> bool:
-        """Whether all went well; partly well does not count (inferred)."""
-        return self.status == "Succeeded"
 
 
 # -- asking for a deploy
@@ -125,15 +67,15 @@ def submit_deploy(
     intake = None if org.settings.deploy_polls else _intake(zip_bytes, options)
     with org.world.transaction():
         job = _new_job(session, options, api_version, zip_size=len(zip_bytes))
-        _insert(org, job, zip_bytes)
+        insert(org, job, zip_bytes)
         org.log(
             "deploy queued",
             id=job.id,
             by=session.user_id,
             check_only=options.check_only,
         )
-        if not org.settings.deploy_polls and _active(org) is None:
-            first = _oldest_pending(org)
+        if not org.settings.deploy_polls and active_deploy(org) is None:
+            first = oldest_pending(org)
             if first == job.id:
                 _finish(org, _started(org, job), intake, zip_bytes)
     return job.id
@@ -219,55 +161,18 @@ def deploy_status(
     return load_deploy(org, deploy_id, include_details=include_details)
 
 
-def load_deploy(
-    org: OrgState, deploy_id: str, *, include_details: bool = False
-) -> DeployJob:
-    """Return a deploy as it stands, moving nothing. Raises Fault."""
-    row = org.world.store.one(
-        f"SELECT body{', result' if include_details else ''} FROM jobs"  # noqa: S608
-        " WHERE org = ? AND id = ? AND kind = 'deploy'",
-        (org.key, _job_id(deploy_id)),
-    )
-    if row is None:
-        # Observed in the field just after a deploy left Pending; recalled for ids
-        # that never were.
-        raise Fault("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-    job = _job_of(str(row[0]))
-    if include_details and row[1]:
-        rows = tuple(Row(*values) for values in json.loads(str(row[1])))
-        return replace(job, rows=rows)
-    return job
-
-
-def recent_deploys(org: OrgState, limit: int = 20) -> list[DeployJob]:
-    """Return the newest deploys, without rows."""
-    rows = org.world.store.all(
-        "SELECT body FROM jobs WHERE org = ? AND kind = 'deploy'"
-        " ORDER BY seq DESC LIMIT ?",
-        (org.key, limit),
-    )
-    return [_job_of(str(row[0])) for row in rows]
-
-
-def _job_id(text: str) -> str:
-    try:
-        return id18(text)
-    except ValueError:
-        raise Fault("INVALID_ID_FIELD", f"invalid id: {text[:40]}") from None
-
-
 def _advance(org: OrgState, asked: str) -> None:
     """Start what waits, and take the running deploy one status call further."""
     ready = _prepared(org, asked)
     with org.world.transaction():
         while True:
-            active = _active(org)
+            active = active_deploy(org)
             if active is None:
-                waiting = _oldest_pending(org)
+                waiting = oldest_pending(org)
                 if waiting is None:
                     return
                 active = _started(org, load_deploy(org, waiting))
-                _update(org, active)
+                update(org, active)
             if not _step(org, active, ready.get(active.id)):
                 return
             if active.id == asked or org.settings.deploy_polls:
@@ -276,14 +181,14 @@ def _advance(org: OrgState, asked: str) -> None:
 
 def _prepared(org: OrgState, asked: str) -> dict[str, Intake | BadZip]:
     """Read, outside the transaction, the zip of the deploy that starts or ends now."""
-    active = _active(org)
-    waiting = active.id if active else _oldest_pending(org)
+    active = active_deploy(org)
+    waiting = active.id if active else oldest_pending(org)
     if waiting is None or waiting != asked:
         return {}
     job = active or load_deploy(org, waiting)
     if job.total and job.polls + 1 < org.settings.deploy_polls:
         return {}
-    return {job.id: _intake(_zip_of(org, job.id), job.options)}
+    return {job.id: _intake(zip_of(org, job.id), job.options)}
 
 
 def _step(org: OrgState, job: DeployJob, intake: Intake | BadZip | None) -> bool:
@@ -302,7 +207,7 @@ def _step(org: OrgState, job: DeployJob, intake: Intake | BadZip | None) -> bool
     if isinstance(intake, Intake):
         total = sum(len(package.components) for package in intake.packages)
     done = total * polls // org.settings.deploy_polls
-    _update(org, replace(job, polls=polls, status=status, total=total, deployed=done))
+    update(org, replace(job, polls=polls, status=status, total=total, deployed=done))
     return False
 
 
@@ -314,7 +219,7 @@ def _finish(
 ) -> None:
     """Run a deploy and note what came of it."""
     if intake is None:
-        intake = _intake(zip_bytes or _zip_of(org, job.id), job.options)
+        intake = _intake(zip_bytes or zip_of(org, job.id), job.options)
     options = job.options
     planned = org.world.take_grant(PLANNED_FAILURE, org.id)
     if isinstance(intake, BadZip):
@@ -338,7 +243,7 @@ def _finish(
         )
         outcome = run(org, job.created_by, intake, rules)
     ended = replace(_ended(org, job, outcome), files=files)
-    _update(org, ended, rows=outcome.rows)
+    update(org, ended, rows=outcome.rows)
     # A check-only deploy may be deployed as it stands later; others are done with.
     if not (options.check_only and ended.success):
         org.world.store.write("UPDATE jobs SET data = NULL WHERE id = ?", (job.id,))
@@ -414,13 +319,13 @@ def cancel_deploy(session: Session, deploy_id: str) -> tuple[str, bool]:
         if job.status == "Pending":
             _cancelled(org, job)
             return job.id, True
-        _update(org, replace(job, status="Canceling"))
+        update(org, replace(job, status="Canceling"))
         return job.id, False
 
 
 def _cancelled(org: OrgState, job: DeployJob) -> None:
     now = records.now_text(org)
-    _update(
+    update(
         org,
         replace(job, status="Canceled", completed_date=now, last_modified_date=now),
     )
@@ -439,16 +344,16 @@ def quick_deploy(session: Session, validation_id: str) -> str:
     with org.world.transaction():
         validated = load_deploy(org, validation_id)
         _check_validation(org, validated)
-        data = _zip_of(org, validated.id)
+        data = zip_of(org, validated.id)
         options = replace(validated.options, check_only=False)
         job = replace(
             _new_job(session, options, validated.api_version, zip_size=len(data)),
             validation_id=validated.id,
         )
-        _update(org, replace(validated, quick_deployed=True))
-        _insert(org, job, data)
+        update(org, replace(validated, quick_deployed=True))
+        insert(org, job, data)
         org.log("deploy queued", id=job.id, by=session.user_id, check_only=False)
-        if not org.settings.deploy_polls and _active(org) is None:
+        if not org.settings.deploy_polls and active_deploy(org) is None:
             _finish(org, _started(org, job), None, data)
     return job.id
 
@@ -475,124 +380,6 @@ def _check_validation(org: OrgState, job: DeployJob) -> None:
         )
 
 
-# -- keeping jobs
-
-
-def _job_of(text: str) -> DeployJob:
-    raw = json.loads(text)
-    options = raw.pop("options")
-    options["run_tests"] = tuple(options.get("run_tests", ()))
-    raw["test_failures"] = tuple((a, b) for a, b in raw.get("test_failures", ()))
-    return DeployJob(options=DeployOptions(**options), **raw)
-
-
-_DEFAULTS: Mapping[str, object] = {f.name: f.default for f in fields(DeployJob)}
-_OPTION_DEFAULTS: Mapping[str, object] = asdict(DeployOptions())
-
-
-def _text_of(job: DeployJob) -> str:
-    body = {
-        f.name: getattr(job, f.name)
-        for f in fields(DeployJob)
-        if f.name not in ("options", "rows")
-        and getattr(job, f.name) != _DEFAULTS[f.name]
-    }
-    body["options"] = {
-        k: v for k, v in asdict(job.options).items() if v != _OPTION_DEFAULTS[k]
-    }
-    return json.dumps(body, separators=(",", ":"))
-
-
-def _insert(org: OrgState, job: DeployJob, data: bytes) -> None:
-    last = org.world.store.one(
-        "SELECT max(seq) FROM jobs WHERE org = ? AND kind = 'deploy'", (org.key,)
-    )
-    # Microseconds, and more than the last one's: the order of the queue.
-    newest = cast(int, last[0]) if last and last[0] else 0
-    seq = max(int(org.world.clock() * 1e6), newest + 1)
-    org.world.store.write(
-        "INSERT INTO jobs VALUES (?, ?, 'deploy', ?, ?, ?, NULL, ?)",
-        (job.id, org.key, seq, job.status, _text_of(job), data),
-    )
-    _save_record(org, job)
-
-
-def _update(
-    org: OrgState, job: DeployJob, *, rows: tuple[Row, ...] | None = None
-) -> None:
-    if rows is None:
-        org.world.store.write(
-            "UPDATE jobs SET status = ?, body = ? WHERE id = ?",
-            (job.status, _text_of(job), job.id),
-        )
-    else:
-        values = [[getattr(row, n) for n in _ROW_FIELDS] for row in rows]
-        org.world.store.write(
-            "UPDATE jobs SET status = ?, body = ?, result = ? WHERE id = ?",
-            (job.status, _text_of(job), json.dumps(values), job.id),
-        )
-    _save_record(org, job)
-
-
-_ROW_FIELDS = tuple(f.name for f in fields(Row))
-
-
-def _save_record(org: OrgState, job: DeployJob) -> None:
-    """Keep the DeployRequest record of the Tooling API in step."""
-    options = job.options
-    values: dict[str, Plain] = {
-        "Status": job.status,
-        "CheckOnly": options.check_only,
-        "StartDate": job.start_date or None,
-        "CompletedDate": job.completed_date or None,
-        "ErrorMessage": job.error_message or None,
-        "ErrorStatusCode": job.error_code or None,
-        "StateDetail": job.state_detail or None,
-        "NumberComponentsTotal": job.total,
-        "NumberComponentsDeployed": job.deployed,
-        "NumberComponentErrors": job.errors,
-        "NumberTestsTotal": job.tests_total,
-        "NumberTestsCompleted": job.tests_completed,
-        "NumberTestErrors": job.test_errors,
-        "RollbackOnError": options.rollback_on_error,
-        "RunTestsEnabled": options.test_level not in ("", "NoTestRun"),
-        "IgnoreWarnings": options.ignore_warnings,
-        "AllowMissingFiles": options.allow_missing_files,
-        "AutoUpdatePackage": options.auto_update_package,
-        "PurgeOnDelete": options.purge_on_delete,
-        "SinglePackage": options.single_package,
-        "TestLevel": options.test_level or None,
-        "Type": "Deploy",
-        "CanceledById": job.canceled_by or None,
-    }
-    records.save(org, "DeployRequest", job.id, values, by=job.created_by)
-
-
 def _started(org: OrgState, job: DeployJob) -> DeployJob:
     now = records.now_text(org)
     return replace(job, status="InProgress", start_date=now, last_modified_date=now)
-
-
-def _active(org: OrgState) -> DeployJob | None:
-    row = org.world.store.one(
-        "SELECT body FROM jobs WHERE org = ? AND kind = 'deploy'"
-        " AND status IN ('InProgress', 'Finalizing', 'Canceling') LIMIT 1",
-        (org.key,),
-    )
-    return _job_of(str(row[0])) if row else None
-
-
-def _oldest_pending(org: OrgState) -> str | None:
-    row = org.world.store.one(
-        "SELECT id FROM jobs WHERE org = ? AND kind = 'deploy' AND status = 'Pending'"
-        " ORDER BY seq LIMIT 1",
-        (org.key,),
-    )
-    return str(row[0]) if row else None
-
-
-def _zip_of(org: OrgState, deploy_id: str) -> bytes:
-    row = org.world.store.one(
-        "SELECT data FROM jobs WHERE org = ? AND id = ?", (org.key, deploy_id)
-    )
-    return row[0] if row and isinstance(row[0], bytes) else b""

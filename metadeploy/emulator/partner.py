@@ -28,6 +28,7 @@ from metadeploy.emulator.envelope import (
     write,
 )
 from metadeploy.emulator.faults import Fault
+from metadeploy.emulator.partner_describe import describe_sobject
 from metadeploy.emulator.rights import require_api, session_of
 from metadeploy.emulator.sobjects import SField, SObject, sobject_of_id
 from metadeploy.emulator.state import OrgState, Plain, Record, Session, World
@@ -402,121 +403,7 @@ def _retrieve(asked: _Asked) -> Content:
 def _describe_sobjects(asked: _Asked) -> Content:
     source = DataSource(asked.org)
     names = [(e.text or "").strip() for e in children(asked.element, "sObjectType")]
-    return [_describe(source.describe(name)) for name in names]
-
-
-def _describe(table: SObject) -> dict[str, Content]:
-    yes = dict.fromkeys(("queryable", "replicateable", "retrieveable"), True)
-    off = dict.fromkeys(
-        (
-            "activateable",
-            "compactLayoutable",
-            "custom",
-            "customSetting",
-            "deepCloneable",
-            "deprecatedAndHidden",
-            "feedEnabled",
-            "hasSubtypes",
-            "idEnabled",
-            "isInterface",
-            "isSubtype",
-            "layoutable",
-            "mergeable",
-            "mruEnabled",
-            "searchable",
-            "undeletable",
-        ),
-        False,
-    )
-    nil = dict.fromkeys(
-        (
-            "associateEntityType",
-            "associateParentEntity",
-            "defaultImplementation",
-            "implementedBy",
-            "implementsInterfaces",
-            "networkScopeFieldName",
-            "urlDetail",
-            "urlEdit",
-            "urlNew",
-        ),
-        Nil(),
-    )
-    found: dict[str, Content] = {
-        **yes,
-        **off,
-        **nil,
-        "childRelationships": [
-            {
-                "cascadeDelete": True,
-                "childSObject": relation.sobject,
-                "deprecatedAndHidden": False,
-                "field": relation.field,
-                "relationshipName": relation.name,
-            }
-            for relation in table.children
-        ],
-        "createable": table.createable,
-        "deletable": table.deletable,
-        "fields": [_describe_field(field) for field in table.fields],
-        "keyPrefix": table.key_prefix,
-        "label": table.name,
-        "labelPlural": table.name,
-        "name": table.name,
-        "updateable": table.updateable,
-    }
-    return dict(sorted(found.items()))
-
-
-_SOAP_TYPES = {"boolean": "xsd:boolean", "int": "xsd:int", "datetime": "xsd:dateTime"}
-_ID_TYPES = frozenset({"id", "reference"})
-
-
-def _describe_field(field: SField) -> dict[str, Content]:
-    off = dict.fromkeys(
-        (
-            "aiPredictionField",
-            "autoNumber",
-            "calculated",
-            "caseSensitive",
-            "custom",
-            "deprecatedAndHidden",
-            "externalId",
-            "permissionable",
-            "polymorphicForeignKey",
-            "queryByDistance",
-            "restrictedPicklist",
-            "searchPrefilterable",
-            "unique",
-        ),
-        False,
-    )
-    soap_type = "tns:ID" if field.type in _ID_TYPES else "xsd:string"
-    found: dict[str, Content] = {
-        **off,
-        "aggregatable": True,
-        "byteLength": field.length * 3,
-        "createable": field.createable,
-        "defaultedOnCreate": not field.nillable and not field.createable,
-        "digits": 8 if field.type == "int" else 0,
-        "filterable": field.filterable,
-        "groupable": field.type not in ("datetime",),
-        "idLookup": field.type == "id",
-        "label": field.label,
-        "length": field.length,
-        "name": field.name,
-        "nameField": field.name == "Name",
-        "nillable": field.nillable,
-        "precision": 0,
-        "referenceTo": list(field.reference_to),
-        "relationshipName": field.relationship_name or None,
-        "scale": 0,
-        "soapType": _SOAP_TYPES.get(field.type, soap_type),
-        "sortable": True,
-        "type": field.type,
-        "updateable": field.updateable,
-    }
-    return dict(sorted(found.items()))
+    return [describe_sobject(source.describe(name)) for name in names]
 
 
 _OPERATIONS: Mapping[str, Callable[[_Asked], Content]] = {
