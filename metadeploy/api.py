@@ -138,7 +138,16 @@ class Orgs:
     def _plan(self, target: Target, wanted: Wanted, allowed: frozenset[str]) -> Plan:
         # What we recorded is kept by org Id, which only the org itself tells.
         recorded = self.journal().recorded
-        return deploy.plan(target, wanted, recorded, allowed=allowed)
+        org = self.project.org(wanted.org)
+        return deploy.plan(
+            target,
+            wanted,
+            recorded,
+            allowed=allowed,
+            renewals=lambda actual: rotation.renewals(
+                lambda: self.masters(org), wanted, actual
+            ),
+        )
 
     def deploy(
         self,

@@ -292,16 +292,24 @@ def plan(
     recorded: Callable[[str], Iterable[Component]] = lambda org_id: (),
     *,
     allowed: frozenset[str] = frozenset(),
+    renewals: Callable[[Actual], frozenset[Ref]] = lambda actual: frozenset(),
 ) -> Plan:
     """Read the org and return what would make it match; nothing is changed.
 
+    renewals: returns the connected apps that are due for a new key.
     recorded: returns what we last deployed to the org of an 18-character Id. Where a
     new ConnectedApp is wanted, the org is asked by a check-only deploy whether it
     still lets anybody create one.
     """
     wanted = resolve_names(target, wanted)
     actual = read_actual(target, wanted)
-    made = make_plan(actual, wanted, recorded(actual.facts.org_id), allowed=allowed)
+    made = make_plan(
+        actual,
+        wanted,
+        recorded(actual.facts.org_id),
+        allowed=allowed,
+        replaced=renewals(actual),
+    )
     found = _collisions(target, made) or _creation_blocked(target, made)
     return replace(made, refusals=(*made.refusals, *found))
 
@@ -349,7 +357,9 @@ def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
         return ()
     target.progress.step("asking whether connected apps may be created")
     try:
-        zip_bytes = package.pack(apps, made.wanted.api_version)
+        version = made.wanted.api_version
+        files = package.files(apps, version, deleted_first=made.replaced)
+        zip_bytes = package.zip_files(files)
         deploy_id = target.metadata.deploy(zip_bytes, DeployOptions(check_only=True))
         # What else the org refuses in it is no news yet: apps are asked for alone.
         result = wait(replace(target, progress=_Silent()), deploy_id, timeout=120)
@@ -445,7 +455,9 @@ def deploy(
         raise PlanRefused(str(r) for r in plan.refusals)
     if plan.empty:
         return Outcome(plan, "", _NOTHING_TO_DO, (), None)
-    digest = package.digest(package.files(plan.package, plan.wanted.api_version))
+    version = plan.wanted.api_version
+    files = package.files(plan.package, version, deleted_first=plan.replaced)
+    digest = package.digest(files)
     run_id = journal.begin(plan, digest, check_only=options.check_only)
     sender = _Sender(target, journal, run_id, options, timeout)
     first, later = _phases(plan)
@@ -539,7 +551,9 @@ class _Sender:
 
     def _deploy(self, plan: Plan, sent: tuple[Component, ...]) -> DeployResult:
         self.target.progress.step(f"deploying {len(sent)} components")
-        zip_bytes = package.zip_files(package.files(sent, plan.wanted.api_version))
+        version = plan.wanted.api_version
+        files = package.files(sent, version, deleted_first=plan.replaced)
+        zip_bytes = package.zip_files(files)
         deploy_id = self.target.metadata.deploy(zip_bytes, self.options)
         self.sent = True
         self.journal.sent(self.run_id, deploy_id)
@@ -564,7 +578,11 @@ class _Sender:
 
 def _refuses_keys(result: DeployResult, plan: Plan) -> bool:
     """Tell if the org refuses the key of an app that it does not have yet."""
-    new = {(k.component.type, k.component.full_name) for k in plan.new_keys}
+    new = {
+        (k.component.type, k.component.full_name)
+        for k in plan.new_keys
+        if k.component not in plan.replaced
+    }
     return any(
         "You cannot provide a Consumer Key" in m.problem
         for m in result.messages

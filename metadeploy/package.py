@@ -40,11 +40,16 @@ def manifest_xml(manifest: Manifest) -> bytes:
 
 
 def files(
-    components: Iterable[Component], api_version: str, *, deleted: Iterable[Ref] = ()
+    components: Iterable[Component],
+    api_version: str,
+    *,
+    deleted: Iterable[Ref] = (),
+    deleted_first: Iterable[Ref] = (),
 ) -> Mapping[str, bytes]:
     """Return path → bytes of a package, ordered; package.xml is among them.
 
     deleted: what destructiveChangesPost.xml names, after everything else deployed.
+    deleted_first: what destructiveChangesPre.xml names, before anything is.
     Raises ConfigError for a component whose type has no place in a package.
     """
     found: dict[str, bytes] = {}
@@ -59,9 +64,10 @@ def files(
             Ref(schema.manifest_type(component.ref.type), component.ref.full_name)
         )
     found[MANIFEST] = manifest_xml(Manifest.of(refs, api_version))
-    gone = Manifest.of(deleted, api_version)
-    if gone.members:
-        found["destructiveChangesPost.xml"] = manifest_xml(gone)
+    for name, gone in (("Pre", deleted_first), ("Post", deleted)):
+        manifest = Manifest.of(gone, api_version)
+        if manifest.members:
+            found[f"destructiveChanges{name}.xml"] = manifest_xml(manifest)
     return {path: found[path] for path in sorted(found)}
 
 

@@ -87,6 +87,7 @@ class Plan:
 
     package: the components to send, consumer keys not yet in them.
     deviations between recorded and actual are in `drift`.
+    replaced: apps that get a new key, so they are deleted before they are created.
     """
 
     facts: OrgFacts
@@ -98,6 +99,7 @@ class Plan:
     package: tuple[Component, ...]
     new_keys: tuple[NewKey, ...]
     fingerprint: str
+    replaced: tuple[Ref, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -110,29 +112,60 @@ def make_plan(
     recorded: Iterable[Component] = (),
     *,
     allowed: frozenset[str] = frozenset(),
+    replaced: frozenset[Ref] = frozenset(),
 ) -> Plan:
     """Return what turns `actual` into `wanted`.
 
     recorded: the components as we last deployed them. allowed: codes of refusals
-    that the user has allowed: "production", "lockout".
+    that the user has allowed: "production", "lockout", "interruption".
+    replaced: connected apps to be deleted first and created anew, with a new key.
     """
+    live, actual = actual, _without(actual, replaced)
     was = {c.ref: c for c in recorded}
     changes = diff(actual.components, wanted.components, was.values())
     gains = access_changes(actual.access, wanted.access)
     sent = _package(actual, wanted, was, changes, gains)
     ours = [c for c in was.values() if c.ref in {w.ref for w in wanted.components}]
     refusals = _refusals(actual, wanted, changes, gains)
+    refusals += [_interruption(ref, wanted) for ref in sorted(replaced)]
     return Plan(
         facts=actual.facts,
         wanted=wanted,
         changes=changes,
         access_changes=gains,
-        drift=drift(ours, actual.components),
+        drift=drift(ours, live.components),
         refusals=tuple(r for r in refusals if r.code not in allowed),
         package=sent,
         new_keys=_new_keys(wanted, changes, sent),
-        fingerprint=_fingerprint(actual, wanted, sent),
+        fingerprint=_fingerprint(live, wanted, sent, replaced),
+        replaced=tuple(sorted(replaced)),
     )
+
+
+def _without(actual: Actual, gone: frozenset[Ref]) -> Actual:
+    """Return the org as it is once these apps are deleted."""
+    apps = {ref.full_name for ref in gone}
+    return replace(
+        actual,
+        components=tuple(c for c in actual.components if c.ref not in gone),
+        access={a: h for a, h in actual.access.items() if a not in apps},
+        consumer_keys={a: k for a, k in actual.consumer_keys.items() if a not in apps},
+    )
+
+
+def _interruption(ref: Ref, wanted: Wanted) -> Refusal:
+    """Name what a new key for a connected app costs: there is no other way to one."""
+    app = ref.full_name
+    generation = wanted.keys.get(app, KeyChoice()).generation
+    what = (
+        f"{app} is deleted and created anew to get the key of generation"
+        f" {generation}: clients with the old key and secret fail from"
+        " then on, refresh tokens and approvals of its users end, and the new app may"
+        " need 10 minutes to be usable"
+    )
+    if app not in wanted.access:
+        what += "; no template says who may use it, so those who may will lose it"
+    return Refusal("interruption", what, "--allow-interruption")
 
 
 def _package(
@@ -226,7 +259,12 @@ def _text(component: Component, *path: str) -> str:
     return "" if element is None else xmlfile.text_of(element).strip()
 
 
-def _fingerprint(actual: Actual, wanted: Wanted, sent: Iterable[Component]) -> str:
+def _fingerprint(
+    actual: Actual,
+    wanted: Wanted,
+    sent: Iterable[Component],
+    replaced: Iterable[Ref],
+) -> str:
     """Return SHA-256, hex, of the org, its live state and what would be sent to it."""
     sha = hashlib.sha256()
 
@@ -243,7 +281,8 @@ def _fingerprint(actual: Actual, wanted: Wanted, sent: Iterable[Component]) -> s
     for app, said in sorted(wanted.access.items()):
         add(app, str(said.owned), *(str(h) for h in sorted(said.grants)))
         add(*(str(h) for h in sorted(said.revokes)))
-    add(package.digest(package.files(sent, wanted.api_version)))
+    files = package.files(sent, wanted.api_version, deleted_first=replaced)
+    add(package.digest(files))
     return sha.hexdigest()
 
 

@@ -1,17 +1,23 @@
-"""The flow of rotating an External Client App's key and secret.
+"""The flow of giving apps new keys.
 
-Stage, finish, discard: each step says where the rotation is, and can be run again
-after a lost answer. From "finish" until "discard", or for 30 days, both pairs serve,
-so that nobody who uses the app is cut off.
+An External Client App's key and secret are rotated in steps: stage, finish, discard.
+Each says where the rotation is, and can be run again after a lost answer. From
+"finish" until "discard", or for 30 days, both pairs serve, so that nobody is cut off.
+A connected app has no such thing: it gets a key when it is created, and only then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from metadeploy import keys
 from metadeploy.errors import ApiFault, ConfigError
-from metadeploy.model import Secret
+from metadeploy.keys import Masters
+from metadeploy.model import Ref, Secret
+from metadeploy.plan import Actual
+from metadeploy.wanted import Wanted
 
 Step = Literal["stage", "finish", "discard"]
 
@@ -131,3 +137,31 @@ def _finish(api: CredentialsApi, consumer: Consumer, beside: Staged) -> Rotation
     former = api.staged(after)
     expires = former.expires if former is not None else ""
     return Rotation(app, "finish", after.key, consumer.key, expires)
+
+
+def renewals(
+    masters: Callable[[], Masters], wanted: Wanted, actual: Actual
+) -> frozenset[Ref]:
+    """Return the connected apps whose live key is of a lower generation than wanted.
+
+    A key that is not derived is the org's own, whatever the org file says. masters:
+    asked for only when an org file raises a generation; where there is none, no key
+    can be known, and none is due.
+    """
+    due: set[Ref] = set()
+    for component in wanted.components:
+        app = component.ref.full_name
+        live = actual.consumer_keys.get(app)
+        choice = wanted.key_choice(component, app)
+        if component.ref.type != "ConnectedApp" or live is None:
+            continue
+        if choice.pinned or choice.generation < 2:
+            continue
+        try:
+            found = masters()
+        except ConfigError:
+            return frozenset()
+        known = keys.recognise(found, actual.facts.org_id, app, choice, live)
+        if known.origin != "org" and known.generation < choice.generation:
+            due.add(component.ref)
+    return frozenset(due)

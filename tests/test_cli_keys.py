@@ -296,3 +296,97 @@ def test_a_production_org_is_rotated_only_if_told(runner, project, external):
         ran.code == 1 and "is a production org. Allow it with --production" in ran.err
     )
     assert runner(*words, "--production").code == 0
+
+
+# -- a new key for a connected app
+
+
+def raise_generation(path, app, generation):
+    path.write_text(
+        f"apps: {{{app}: {{generation: {generation}}}}}\n" + path.read_text()
+    )
+
+
+def test_a_raised_generation_replaces_a_connected_app(runner, rows, project):
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    before, handed = rows("dev"), export(runner, "dev", "Portal")
+    raise_generation(project / "orgs/dev.yaml", "Portal", 2)
+    old = rows("dev")["Portal"]
+    assert (old["origin"], old["generation"], old["wantedGeneration"]) == (
+        *("derived", 1),
+        2,
+    )
+    assert "Generation 2 is wanted: metadeploy plan dev says how." in old["hint"]
+    assert export(runner, "dev", "Portal") == handed
+    # The plan names what it interrupts, and does not run without leave.
+    text = runner("plan", "dev").out
+    assert "  - ConnectedApp Portal\n      deleted first" in text
+    assert "derived for this org, generation 2" in text
+    assert "clients with the old key and secret fail" in text
+    assert "Allow it with --allow-interruption." in text
+    (row,) = runner("plan", "dev", "--json").json["orgs"]
+    assert row["replaced"] == [{"type": "ConnectedApp", "fullName": "Portal"}]
+    ran = runner("deploy", "dev", "--auto-approve")
+    assert ran.code == 1 and "--allow-interruption" in ran.err
+    assert rows("dev") == {**before, "Portal": old}
+    words = ("deploy", "dev", "--auto-approve", "--allow-interruption", "--json")
+    checked = runner(*words, "--dry-run")
+    assert checked.code == 0, checked.err
+    assert rows("dev")["Portal"]["consumerKey"] == handed["consumerKey"]
+    done = runner(*words)
+    assert done.code == 0, done.err
+    (row,) = done.json["orgs"]
+    assert row["verified"] is True and row["ownKeys"] == []
+    after = rows("dev")
+    new = after["Portal"]
+    assert (new["origin"], new["generation"]) == ("derived", 2)
+    assert new["consumerKey"] != handed["consumerKey"]
+    assert export(runner, "dev", "Portal")["consumerKey"] == new["consumerKey"]
+    assert after["Billing"] == before["Billing"]
+    assert runner("plan", "dev", "--detailed-exitcode").code == 0
+
+
+def test_a_saved_plan_replaces_too_and_goes_stale(runner, rows, project):
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    raise_generation(project / "orgs/dev.yaml", "Portal", 2)
+    plan = project / "plan.json"
+    assert runner("plan", "dev", "--out", plan, "--allow-interruption").code == 0
+    words = ("deploy", "--plan", plan, "--auto-approve", "--allow-interruption")
+    done = runner(*words)
+    assert done.code == 0, done.err
+    assert rows("dev")["Portal"]["generation"] == 2
+    again = runner(*words)
+    assert again.code == 1 and "is not as it was when the plan was made" in again.err
+
+
+def test_only_a_key_that_we_derived_is_replaced(runner, rows, project, monkeypatch):
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY", OLD)
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    raise_generation(project / "orgs/dev.yaml", "Portal", 3)
+    due = [{"type": "ConnectedApp", "fullName": "Portal"}]
+
+    def replaced():
+        ran = runner("plan", "dev", "--json")
+        assert ran.code == 0, ran.err
+        return ran.json["orgs"][0]["replaced"]
+
+    assert replaced() == due
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY", NEW)
+    assert replaced() == []
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY_PREVIOUS", OLD)
+    assert replaced() == due
+    # A plan can be read where no master is.
+    monkeypatch.setenv("METADEPLOY_MASTER_KEY", "short")
+    assert replaced() == []
+
+
+def test_an_org_that_creates_no_connected_apps_loses_none(runner, rows, project):
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    before = rows("dev")["Portal"]["consumerKey"]
+    path = project / "orgs/dev.yaml"
+    raise_generation(path, "Portal", 2)
+    blocked = "emulator: {connected_app_creation: blocked}\n"
+    path.write_text(blocked + path.read_text())
+    ran = runner("deploy", "dev", "--auto-approve", "--allow-interruption")
+    assert ran.code == 1 and "lets nobody create connected apps (Portal)" in ran.err
+    assert rows("dev")["Portal"]["consumerKey"] == before

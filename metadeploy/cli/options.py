@@ -38,6 +38,13 @@ _LOCKOUT = click.option(
     multiple=True,
     help="Allow an app to end up with nobody who may use it.",
 )
+_INTERRUPTION = click.option(
+    "--allow-interruption",
+    "allowed",
+    flag_value="interruption",
+    multiple=True,
+    help="Allow an app to be deleted and created anew, for a new key.",
+)
 
 
 def orgs(*, required: bool = False) -> Callable[[F], F]:
@@ -48,7 +55,7 @@ def orgs(*, required: bool = False) -> Callable[[F], F]:
 
 def allowances(command: F) -> F:
     """Add the flags that allow what a plan otherwise refuses."""
-    return production(_LOCKOUT(command))
+    return production(_LOCKOUT(_INTERRUPTION(command)))
 
 
 def find_workspace() -> Workspace:

@@ -36,6 +36,10 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield ""
         yield "  Nothing to do: the org matches."
         return
+    for ref in plan.replaced:
+        yield ""
+        yield styled(shown(f"  - {ref}"), fg=_COLOURS["-"], bold=True)
+        yield "      deleted first: it gets a new key when it is created anew"
     new = {k.component: k for k in plan.new_keys}
     for change in plan.changes:
         yield ""
@@ -221,6 +225,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             }
             for r in plan.refusals
         ],
+        "replaced": [{"type": r.type, "fullName": r.full_name} for r in plan.replaced],
         "fingerprint": plan.fingerprint,
     }
 
