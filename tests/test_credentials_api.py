@@ -99,8 +99,8 @@ def test_the_login_of_ones_own_is_never_rotated(api):
 
 
 def test_an_app_that_is_not_there(api):
-    with pytest.raises(ConfigError, match="no External Client App Ledger"):
-        rotation.rotate(api, "Ledger", "stage")
+    with pytest.raises(ConfigError, match="no External Client App Nobody"):
+        rotation.rotate(api, "Nobody", "stage")
 
 
 def test_an_org_that_does_not_allow_it(org, api):
