@@ -5,6 +5,7 @@ nothing of it that could run a program is honoured.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
 )
+_FLAGS = re.compile(rb"([^\0]+)\0 +ctime:[^\0]*?\tflags: ([0-9a-f]+)\n")
+_INTENT_TO_ADD = 1 << 29
 _SECONDS = 30
 
 
@@ -84,9 +87,17 @@ def staged(root: Path, folders: Iterable[str]) -> Mapping[str, bytes]:
 
 
 def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
-    """Return what `git add -N` put into the index: no commit will hold it."""
-    words = ("diff-files", "--name-only", "--relative", "--diff-filter=A", "-z")
-    return [_text(name) for name in _git(root, *words, *about).split(b"\0")]
+    """Return what `git add -N` put into the index: no commit will hold it.
+
+    diff-files would say it too, but reads the work tree, through filters that the
+    repository names; so we read the flags that --debug shows.
+    """
+    listed = _git(root, "ls-files", "--debug", "-z", *about)
+    return [
+        _text(name)
+        for name, flags in _FLAGS.findall(listed)
+        if int(flags, 16) & _INTENT_TO_ADD
+    ]
 
 
 def _text(name: bytes) -> str:

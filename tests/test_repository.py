@@ -403,7 +403,8 @@ def test_nothing_that_a_repository_names_is_run(repo, trap, tmp_path):
     subprocess.run(["git", "-C", str(repo), "status"], capture_output=True)
     assert sprung.exists()  # the trap works where nobody guards against it
     sprung.unlink()
-    assert staged(repo)[ADMIN] == "first\n"
+    found = {ADMIN: "first\n", "orgs/empty.yaml": ""}
+    assert staged(repo) == {**BEFORE, **found}
     assert repository.head(repo)
     assert not sprung.exists()
 
