@@ -113,6 +113,8 @@ class Problem:
 
     path: relative to the project; line: from 1, 0 where a file has no line to name.
     rule: its stable id, such as "MD101". remedy: what to do, or "".
+    template: the template of the component that it is about, or ""; where a macro is
+    to blame, `path` is the macro's.
     """
 
     path: str
@@ -121,6 +123,7 @@ class Problem:
     rule: str
     severity: Severity = Severity.ERROR
     remedy: str = ""
+    template: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else self.path

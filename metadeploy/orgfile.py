@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
@@ -97,6 +98,17 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: list[EmulatedUser] = []
 
 
+class Suppress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A warning, or a rule of a policy, that may be broken here, and why.
+
+    templates: only what these make, in the patterns of `templates`; default: all.
+    """
+
+    rule: str
+    reason: str
+    templates: list[str] = []
+
+
 class OrgFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """orgs/<org>.yaml; orgs/defaults.yaml holds what every org starts from."""
 
@@ -108,6 +120,7 @@ class OrgFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promote_from: str | None = None
     templates: list[str] = []
     policy: list[Policy] = []
+    suppress: list[Suppress] = []
     values: dict[str, Any] = {}
     apps: dict[str, App] = {}
     emulator: Emulator = Emulator()
@@ -143,6 +156,18 @@ class Org:
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, (self.path, 1))
+
+
+def selects(patterns: Iterable[str], template: str) -> bool:
+    """Tell whether patterns of an org file, such as "profiles/*", mean a template.
+
+    template: its path, such as "templates/profiles/Admin.profile.j2".
+    """
+    name = template.partition("/")[2].removesuffix(".j2")
+    return any(
+        fnmatchcase(name, p) or fnmatchcase(name.rpartition(".")[0], p)
+        for p in patterns
+    )
 
 
 def schema() -> dict[str, Any]:
@@ -418,6 +443,7 @@ _SECTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
     "login": lambda: Login.__struct_fields__,
     "emulator": lambda: Emulator.__struct_fields__,
     "users": lambda: EmulatedUser.__struct_fields__,
+    "suppress": lambda: Suppress.__struct_fields__,
     "private_key": lambda: SecretSource.__struct_fields__,
     "client_id": lambda: SecretSource.__struct_fields__,
     "client_secret": lambda: SecretSource.__struct_fields__,

@@ -20,7 +20,8 @@ from metadeploy.keys import KeyChoice
 from metadeploy.model import Component, Problem, Ref, Severity
 from metadeploy.orgfile import Org
 from metadeploy.render import CERTS, Renderer
-from metadeploy.rules import secrets
+from metadeploy.rules import secrets, suppression
+from metadeploy.rules.suppression import Suppressed, Suppression
 from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Document
@@ -30,6 +31,31 @@ FOLDERS = (TEMPLATES, ORGS, CERTS)
 DEFAULTS = "orgs/defaults.yaml"
 _SUFFIXES = (".yaml", ".yml")
 _SECRETS = ("MD206", "MD214")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The problems to tell, and those that somebody suppressed, both by place."""
+
+    problems: tuple[Problem, ...]
+    suppressed: tuple[Suppressed, ...]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One org's components and what is wrong with them.
+
+    used, looked_at: suppressions that were needed, or could have been. rendered:
+    False where a template did not render, so that a suppression of what it makes is
+    not needed just now.
+    """
+
+    components: tuple[Component, ...]
+    told: list[Problem]
+    quiet: list[Suppressed]
+    used: set[Suppression]
+    looked_at: list[Suppression]
+    rendered: bool
 
 
 @dataclass(frozen=True)
@@ -118,6 +144,10 @@ class Project:
 
         policies: what to ask for beyond what the org's file asks for, such as "isv".
         """
+        judged = self._judge(org, policies)
+        return judged.components, tuple(judged.told)
+
+    def _judge(self, org: Org, policies: Collection[str]) -> _Judged:
         rendered = self.renderer.render(org)
         found = rules.check(rendered.components, api_version=org.api_version)
         problems = [*rendered.problems, *found, *self._secrets(org, found)]
@@ -128,7 +158,13 @@ class Project:
             problems += [p for p in (*more, *again) if p not in problems]
         asked = {*org.file.policy, *policies}
         problems += rules.check_posture(components, now=self.now, policies=asked)
-        return components, tuple(problems)
+        said = (*suppression.of_org(org), *self.renderer.suppressions(org))
+        told, quiet, used = suppression.part(problems, said)
+        told += suppression.check(said)
+        looked_at = [s for s in said if suppression.counts(s, asked)]
+        return _Judged(
+            components, told, quiet, used, looked_at, rendered=not rendered.problems
+        )
 
     def converted(self, org: Org, app: str) -> Converted:
         """Return the External Client App that an app's template would make in an org.
@@ -178,20 +214,49 @@ class Project:
         A problem that several orgs share, word for word, is told once.
         policies: what to ask for of all of them, such as "isv".
         """
+        return list(self.examine(names, policies=policies).problems)
+
+    def examine(
+        self, names: Iterable[str], *, policies: Collection[str] = ()
+    ) -> Verdict:
+        """Return what `validate` does, and what was kept quiet, both by place."""
+        names = set(names)
         found: set[Problem] = set(self.defaults_problems())
         pins: list[rules.Pin] = []
-        for name in names:
+        judged: dict[str, _Judged] = {}
+        for name in sorted(names):
             org, problems = self.read(name)
             found.update(problems)
             if org is None:
                 found.update(self._scanned.get(self.org_paths[name], ()))
                 continue
-            pins += _pins(org)
-            components, problems = self.render(org, policies=policies)
-            found.update(problems)
-            pins += _pinned_keys(org, components)
+            judged[name] = self._judge(org, policies)
+            found.update(judged[name].told)
+            pins += (*_pins(org), *_pinned_keys(org, judged[name].components))
         found.update(rules.check_orgs(pins))
-        return sorted(found, key=lambda p: p.order)
+        found.update(suppression.unused(self._idle(judged)))
+        quiet = {s for j in judged.values() for s in j.quiet}
+        return Verdict(
+            tuple(sorted(found, key=lambda p: p.order)),
+            tuple(sorted(quiet, key=lambda s: (*s.problem.order, s.by.path))),
+        )
+
+    def _idle(self, judged: Mapping[str, _Judged]) -> set[Suppression]:
+        """Return the suppressions that no org needed.
+
+        What the defaults or a template say may be needed by an org that was not
+        looked at, so it counts only when all of them were.
+        """
+        used = {s for j in judged.values() for s in j.used}
+        whole = len(judged) == len(self.org_paths)
+        whole = whole and all(j.rendered for j in judged.values())
+        return {
+            said
+            for name, j in judged.items()
+            for said in j.looked_at
+            if said not in used
+            and (whole or (j.rendered and said.path == self.org_paths[name]))
+        }
 
 
 def _converted(
@@ -215,7 +280,15 @@ def _converted(
             what = f"an External Client App has no place for {lost.element} of {app}"
             remedy = "Take it out, or keep the app a connected app in this org."
             problems.append(
-                Problem(lost.path, lost.line, what, "MD011", Severity.WARNING, remedy)
+                Problem(
+                    lost.path,
+                    lost.line,
+                    what,
+                    "MD011",
+                    Severity.WARNING,
+                    remedy,
+                    template=component.source.path if component.source else "",
+                )
             )
     return tuple(sorted(found, key=lambda c: c.ref)), problems
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -31,7 +30,8 @@ from markupsafe import Markup, escape
 
 from metadeploy import schema
 from metadeploy.model import Component, Problem, Ref, Source
-from metadeploy.orgfile import Org
+from metadeploy.orgfile import Org, selects
+from metadeploy.rules.suppression import Suppression
 from metadeploy.yamlfile import Plain
 
 SUFFIX = ".j2"
@@ -69,11 +69,15 @@ class Rendered:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a template's first comment says: one component for each item of a list."""
+    """What a template's first comment says: one component for each item of a list.
+
+    line: of the for_each. suppress: what need not be told of the template.
+    """
 
     for_each: str = ""
     name: str = "item"
     line: int = 1
+    suppress: tuple[Suppression, ...] = ()
 
 
 class Renderer:
@@ -86,6 +90,11 @@ class Renderer:
         """
         self._texts = templates
         self._env = _environment(templates)
+        self._headers = {
+            path: _header(path, text)
+            for path, text in templates.items()
+            if path.endswith(SUFFIX) and not path.startswith((CERTS, SHIPPED))
+        }
         self._refs = {
             path: ref
             for path in sorted(templates)
@@ -122,8 +131,13 @@ class Renderer:
             and (path not in self._refs or _chosen(path, org))
         )
 
+    def suppressions(self, org: Org) -> tuple[Suppression, ...]:
+        """Return what the headers of an org's templates and macros suppress."""
+        headers = (self._headers.get(path) for path in self.sources(org))
+        return tuple(s for h in headers if isinstance(h, _Header) for s in h.suppress)
+
     def _render_template(self, path: str, org: Org) -> Iterator[Component | Problem]:
-        header = _header(path, self._texts[path])
+        header = self._headers[path]
         if isinstance(header, Problem):
             yield header
             return
@@ -186,11 +200,7 @@ def _target(path: str) -> Ref | None:
 
 def _chosen(path: str, org: Org) -> bool:
     patterns = org.file.templates
-    name = path.partition("/")[2].removesuffix(SUFFIX)
-    return not patterns or any(
-        fnmatchcase(name, p) or fnmatchcase(name.rpartition(".")[0], p)
-        for p in patterns
-    )
+    return not patterns or selects(patterns, path)
 
 
 def _about(org: Org) -> dict[str, Plain]:
@@ -215,29 +225,62 @@ def _lookup(values: Mapping[str, Any], dotted: str) -> object:
 
 
 _HEADER = re.compile(r"\A\s*\{#-?\s*metadeploy\b:?(.*?)-?#\}", re.DOTALL)
+_ROW = re.compile(r"\s*(for_each|as|suppress)\s*:\s*(.*?)\s*")
+_BECAUSE = re.compile(r"(\S+)(?:\s+because\s+(.*))?", re.DOTALL)
+
+
+_HEADER_MAY = "for_each: LIST, as: NAME, suppress: RULE because REASON"
 
 
 def _header(path: str, text: str) -> _Header | Problem:
     match = _HEADER.match(text)
     if match is None:
         return _Header()
-    said: dict[str, str] = {}
-    line = text.count("\n", 0, match.start(1)) + 1
-    for offset, row in enumerate(match[1].split("\n")):
-        key, colon, value = (part.strip() for part in row.partition(":"))
-        if not key and not colon:
-            continue
-        if key not in ("for_each", "as") or not value:
-            what = f"the header cannot say {row.strip()!r}: for_each: LIST, as: NAME"
-            return Problem(path, line + offset, what, "MD023")
-        said[key] = value
-        if key == "for_each":
-            said["line"] = str(line + offset)
-    name = said.get("as", "item")
-    if not name.isidentifier() or "for_each" not in said:
+    first = text.count("\n", 0, match.start(1)) + 1
+    said: dict[str, tuple[int, str]] = {}
+    quiet: list[Suppression] = []
+    for line, key, value in _sayings(match[1], first):
+        if key == "suppress":
+            quiet.append(_suppression(path, line, value))
+        elif key and value:
+            said[key] = (line, value)
+        else:
+            what = f"the header cannot say {value!r}: {_HEADER_MAY}"
+            return Problem(path, line, what, "MD023")
+    name = said.get("as", (first, "item"))[1]
+    if not name.isidentifier() or ("for_each" not in said and (said or not quiet)):
         what = f"the header names {name!r} without a for_each: LIST, or is no name"
-        return Problem(path, line, what, "MD023")
-    return _Header(said["for_each"], name, int(said["line"]))
+        return Problem(path, first, what, "MD023")
+    line, for_each = said.get("for_each", (first, ""))
+    return _Header(for_each, name, line, tuple(quiet))
+
+
+def _sayings(text: str, first: int) -> list[tuple[int, str, str]]:
+    """Return (line, key, value) of each row; key "" where a row is none we know.
+
+    Rows below a suppress that are indented deeper go on with its reason.
+    """
+    found: list[tuple[int, str, str]] = []
+    inside: int | None = None
+    for line, row in enumerate(text.split("\n"), first):
+        match = _ROW.fullmatch(row)
+        indent = len(row) - len(row.lstrip()) if line > first else 0
+        if match:
+            found.append((line, match[1], match[2]))
+            inside = indent if match[1] == "suppress" else None
+        elif inside is not None and indent > inside:
+            at, key, reason = found[-1]
+            found[-1] = (at, key, f"{reason} {row.strip()}".strip())
+        elif row.strip():
+            found.append((line, "", row.strip()))
+            inside = None
+    return found
+
+
+def _suppression(path: str, line: int, text: str) -> Suppression:
+    match = _BECAUSE.fullmatch(text)
+    rule, reason = (match[1], match[2] or "") if match else (text, "")
+    return Suppression(rule, reason.strip(), path, line, template=path)
 
 
 def _template_line(trace: TracebackType | None, path: str) -> tuple[str, int]:

@@ -82,6 +82,7 @@ def test_validate_finds_nothing_in_the_example(runner):
         "command": "validate",
         "orgs": ["dev", "prod", "uat"],
         "problems": [],
+        "suppressed": [],
     }
 
 

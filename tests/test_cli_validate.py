@@ -58,3 +58,21 @@ def test_a_policy_is_asked_for(runner):
     assert ran.err == "1 org checked: 1 error, 0 warnings.\n"
     ran = runner("validate", "--policy", "isw")
     assert ran.code == 64 and "'isw' is not 'isv'" in ran.err
+
+
+def test_what_is_suppressed_is_listed_apart(runner, project):
+    edit(project / "orgs/dev.yaml", "tags:", "policy: [isv]\ntags:")
+    assert runner("validate").code == 1
+    said = "suppress: [{rule: MD804, reason: set in Setup}]\ntags:"
+    edit(project / "orgs/dev.yaml", "tags:", said)
+    ran = runner("validate")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "3 orgs checked: 0 errors, 0 warnings, 1 suppressed.\n"
+    found = runner("validate", "--json").json
+    assert found["problems"] == []
+    (quiet,) = found["suppressed"]
+    assert quiet["reason"] == "set in Setup"
+    assert quiet["suppressedBy"] == {"path": "orgs/dev.yaml", "line": 4}
+    assert quiet["docs"] == "docs/rules.md#md804"
+    elsewhere = runner("validate", "--json", project / "orgs").json
+    assert elsewhere["suppressed"] == []

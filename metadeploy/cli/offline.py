@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -11,6 +12,7 @@ import click
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
+    Json,
     document,
     problem_json,
     shown,
@@ -23,6 +25,7 @@ from metadeploy.orgfile import Policy
 from metadeploy.project import FOLDERS, Project
 
 if TYPE_CHECKING:
+    from metadeploy.rules.suppression import Suppressed
     from metadeploy.workspace import Workspace
 
 
@@ -57,14 +60,16 @@ def validate(
     workspace = options.find_workspace()
     project = _staged(workspace) if staged else workspace.project()
     names = project.select(orgs)
-    problems = _inside(
-        project.validate(names, policies=policies), paths, workspace.root
-    )
+    verdict = project.examine(names, policies=policies)
+    inside = _inside(paths, workspace.root)
+    problems = [p for p in verdict.problems if inside(p)]
+    quiet = [s for s in verdict.suppressed if inside(s.problem)]
     errors = [p for p in problems if p.severity is Severity.ERROR]
     if as_json:
         body: Document = {
             "orgs": list(names),
             "problems": [problem_json(p) for p in problems],
+            "suppressed": [_suppressed_json(s) for s in quiet],
         }
         write_json(document("validate", body))
         return 1 if errors else 0
@@ -73,7 +78,8 @@ def validate(
     warnings = options.counted(len(problems) - len(errors), "warning")
     checked = f"{options.counted(len(names), 'org')} checked"
     found = options.counted(len(errors), "error")
-    click.echo(f"{checked}: {found}, {warnings}.", err=True)
+    kept = f", {len(quiet)} suppressed" if quiet else ""
+    click.echo(f"{checked}: {found}, {warnings}{kept}.", err=True)
     return 1 if errors else 0
 
 
@@ -84,22 +90,26 @@ def _line(problem: Problem) -> str:
     return line
 
 
-def _inside(
-    problems: list[Problem], paths: tuple[str, ...], root: Path
-) -> list[Problem]:
-    if not paths:
-        return problems
-    wanted: list[str] = []
+def _suppressed_json(suppressed: Suppressed) -> dict[str, Json]:
+    by = suppressed.by
+    return {
+        **problem_json(suppressed.problem),
+        "reason": by.reason,
+        "suppressedBy": {"path": by.path, "line": by.line},
+    }
+
+
+def _inside(paths: tuple[str, ...], root: Path) -> Callable[[Problem], bool]:
+    """Return what tells whether a problem is in these files or folders, if any."""
+    wanted: list[str] = [] if paths else ["."]
     for path in paths:
         full = Path(path).resolve()
         if not full.is_relative_to(root):
             raise ConfigError(f"{path} is not in the project {root}")
         wanted.append(full.relative_to(root).as_posix())
-    return [
-        p
-        for p in problems
-        if any(w in (".", p.path) or p.path.startswith(f"{w}/") for w in wanted)
-    ]
+    return lambda p: any(
+        w in (".", p.path) or p.path.startswith(f"{w}/") for w in wanted
+    )
 
 
 def _staged(workspace: Workspace) -> Project:

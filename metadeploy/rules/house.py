@@ -59,8 +59,9 @@ FILES = (
     error(
         "MD023",
         "template-header",
-        why="The first comment of a template may say for_each and as, no more.",
-        remedy="Write for_each: LIST, as: NAME, each on a line of its own.",
+        why="The first comment of a template may say for_each, as and suppress.",
+        remedy="Write for_each: LIST, as: NAME, suppress: RULE because REASON, each on "
+        "a line of its own.",
         source="metadeploy",
     ),
 )
@@ -79,6 +80,21 @@ ORGS = (
         why="A consumer key can be taken once in all of Salesforce.",
         remedy="Remove the pinned key from one of them: metadeploy derives another.",
         source=f"{GUIDE}, ConnectedAppOauthConfig",
+    ),
+    error(
+        "MD603",
+        "suppression",
+        why="A suppression names a warning, or a rule of a policy, and says why it may "
+        "be broken. What an org would refuse cannot be suppressed.",
+        remedy="Correct the rule, or give the reason.",
+        source="metadeploy",
+    ),
+    warning(
+        "MD604",
+        "suppression-unused",
+        why="What it was for is gone; the next problem of that kind would go unseen.",
+        remedy="Remove the suppression.",
+        source="metadeploy",
     ),
 )
 

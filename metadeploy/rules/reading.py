@@ -27,7 +27,15 @@ class File:
         line = at if isinstance(at, int) else line_of(at)
         path, line = self.source.locate(line)
         found = RULES[rule]
-        return Problem(path, line, message, rule, found.severity, found.remedy)
+        return Problem(
+            path,
+            line,
+            message,
+            rule,
+            found.severity,
+            found.remedy,
+            template=self.source.path,
+        )
 
 
 def source_of(component: Component) -> Source:
