@@ -10,9 +10,9 @@ platform's form into the apps of the package, so ours never reaches the wire.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy import xmlfile
 from metadeploy.model import METADATA_NS, Component, Ref, Source
@@ -45,8 +45,7 @@ _PROFILE_NAMES = {label: name for name, label in _PROFILE_LABELS.items()}
 Place = tuple[str, int]
 
 
-@dataclass(frozen=True)
-class AppAccess:
+class AppAccess(Struct, frozen=True):
     """What is said about one app: who may use it, and who may no longer.
 
     owned: the app's list is ours as a whole (its file is among the components), so
@@ -58,8 +57,7 @@ class AppAccess:
     owned: bool = False
 
 
-@dataclass(frozen=True)
-class Raised:
+class Raised(Struct, frozen=True):
     """Components without any access in them, and the access that they declared.
 
     access: by app fullName; an app about which nothing is said is not in it.
@@ -68,7 +66,7 @@ class Raised:
 
     components: tuple[Component, ...]
     access: Mapping[str, AppAccess]
-    places: Mapping[tuple[str, Ref], Place] = field(compare=False)
+    places: Mapping[tuple[str, Ref], Place]
 
 
 def profile_label(full_name: str) -> str:

@@ -7,7 +7,8 @@ profiles and permission sets that have it may be nobody's templates yet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from metadeploy import externalapp, keys, schema
 from metadeploy.access import AppAccess, Raised, lower_access, raise_access
@@ -29,8 +30,7 @@ _FAMILY = (
 )
 
 
-@dataclass(frozen=True)
-class Adopted:
+class Adopted(Struct, frozen=True):
     """What adopting writes: path → template text, org → values, and what to know."""
 
     templates: Mapping[str, str]

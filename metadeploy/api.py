@@ -6,7 +6,6 @@ own: what goes wrong in one is that org's `error` and stops no other.
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 import threading
 import time
@@ -15,6 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy import adopt as adopting
 from metadeploy import (
@@ -53,8 +55,7 @@ T = TypeVar("T")
 _DEFAULT_PARALLEL = 4
 
 
-@dataclass(frozen=True)
-class Result(Generic[T]):
+class Result(Generic[T], Struct, frozen=True):
     """What came of one org: a value, or the error that stopped it."""
 
     org: str
@@ -217,7 +218,7 @@ class Orgs:
                 choice = wanted.key_choice(component, app)
                 made = keys.credentials(current, org_id, app, choice)
                 if not reveal_secrets and made.consumer_secret is not None:
-                    made = dataclasses.replace(made, consumer_secret=Secret("***"))
+                    made = replace(made, consumer_secret=Secret("***"))
                 component = keys.with_key(component, made)
             keyed.append(component)
         return package.files(keyed, org.api_version), note
@@ -448,8 +449,7 @@ def _kind(ref: Ref) -> str:
     return "ConnectedApp" if ref.type == "ConnectedApp" else externalapp.HEADER
 
 
-@dataclass(frozen=True)
-class AppKey:
+class AppKey(Struct, frozen=True):
     """The consumer key of one app in one org.
 
     ref: the app itself. choice: what the org file asks for. created: when the org got
@@ -472,8 +472,7 @@ class AppKey:
         return self.ref.type == externalapp.HEADER
 
 
-@dataclass(frozen=True)
-class _OrgJournal:
+class _OrgJournal(Struct, frozen=True):
     """The project's journal as the flow sees it."""
 
     journal: Journal

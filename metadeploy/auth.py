@@ -6,12 +6,12 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from msgspec import Struct
 
 from metadeploy import oauth_errors
 from metadeploy.connection import Connection, Json, checked_url, read_json
@@ -24,8 +24,7 @@ _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 _ASSERTION_SECONDS = 170
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Struct, frozen=True):
     """A login: where the org is, its token, and whose it is.
 
     org_id: 18 characters. scopes: OAuth names, as granted. refresh_token: a new one,

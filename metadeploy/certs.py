@@ -7,13 +7,13 @@ belongs in the project, and the key never does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from metadeploy.errors import ConfigError
 from metadeploy.model import Component, Secret
@@ -24,16 +24,14 @@ WARN_DAYS = 30
 _HEAD, _FOOT = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-@dataclass(frozen=True)
-class KeyPair:
+class KeyPair(Struct, frozen=True):
     """A private key and its certificate, both PEM."""
 
     private_key: Secret
     certificate: str
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """One file of certs/. fingerprint: SHA-256, hex. pem: its base64, on one line."""
 
     path: str
@@ -51,8 +49,7 @@ class Certificate:
         return now > self.not_after
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(Struct, frozen=True):
     """A template that puts a certificate into an app, and for which orgs."""
 
     template: str

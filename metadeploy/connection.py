@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import requests
+from msgspec import Struct
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -47,8 +48,7 @@ _HOST = re.compile(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]+|::1")
 _TOKEN = re.compile(r"[!-~]*")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A whole HTTP answer; cut-off ones do not become one."""
 
     status: int

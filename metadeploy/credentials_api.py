@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from metadeploy.connection import Connection, Json, read_json
 from metadeploy.errors import ApiFault, ConfigError, LostAnswer
@@ -23,8 +24,7 @@ _PAGES = 1000
 _DISABLED = ("not currently enabled", "not enabled")
 
 
-@dataclass(frozen=True)
-class CredentialsApi:
+class CredentialsApi(Struct, frozen=True):
     """The credentials of one org's External Client Apps."""
 
     connection: Connection

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from metadeploy import externalapp, keys, package, schema, xmlfile
 from metadeploy.access import raise_access
@@ -121,8 +123,7 @@ class Journal(Protocol):
     ) -> None: ...
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """One org and everything needed to talk to it.
 
     org_id: pinned by the org file; None where nothing is pinned. prover: how to get
@@ -137,8 +138,7 @@ class Target:
     progress: Progress
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What the org is like after all: differences left, and each app's proof.
 
     consumer_keys: by app, as the org has them.
@@ -155,8 +155,7 @@ class Verified:
         return not self.changes and not self.access_changes and not refused
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a run of a plan ended.
 
     result: the org's own; its status is "Unchanged" where nothing was to do. repaired:
@@ -513,8 +512,7 @@ def _phases(plan: Plan) -> tuple[tuple[Component, ...], bool]:
     return first, len(first) < len(plan.package)
 
 
-@dataclass
-class _Sender:
+class _Sender(Struct):
     """Sends the packages of one run, and knows which keys it sent."""
 
     target: Target

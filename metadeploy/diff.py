@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lxml import etree
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy import schema, xmlfile
 from metadeploy.access import AppAccess
@@ -42,8 +43,7 @@ class Action(StrEnum):
         return {"create": "+", "grant": "+", "update": "~"}.get(self.value, "-")
 
 
-@dataclass(frozen=True, order=True)
-class FieldChange:
+class FieldChange(Struct, frozen=True, order=True):
     """One leaf whose value differs; None on the side that does not have it."""
 
     path: str
@@ -51,8 +51,7 @@ class FieldChange:
     wanted: Value | None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """One component that differs, leaf by leaf, ordered by path."""
 
     action: Action
@@ -60,8 +59,7 @@ class Change:
     fields: tuple[FieldChange, ...]
 
 
-@dataclass(frozen=True, order=True)
-class AccessChange:
+class AccessChange(Struct, frozen=True, order=True):
     """One holder that gains or loses an app."""
 
     app: str
@@ -69,8 +67,7 @@ class AccessChange:
     action: Action
 
 
-@dataclass(frozen=True)
-class _Leaf:
+class _Leaf(Struct, frozen=True):
     value: Value
     default: str | None
     flags: frozenset[str]

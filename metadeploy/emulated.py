@@ -11,10 +11,11 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from metadeploy.emulator.admin import admin_token
 from metadeploy.emulator.seed import admin_of
@@ -26,8 +27,7 @@ from metadeploy.model import Secret
 from metadeploy.orgfile import Org
 
 
-@dataclass(frozen=True)
-class EmulatedLogin:
+class EmulatedLogin(Struct, frozen=True):
     """A token of an emulated org, for any client."""
 
     token: Secret

@@ -8,9 +8,9 @@ dropped in silence. Source: Metadata API guide, the two families' pages.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy import xmlfile
 from metadeploy.model import METADATA_NS, Component, Ref, Source
@@ -152,8 +152,7 @@ _REFRESH = {
 }
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """What an External Client App has no place for: the element, and where it was."""
 
     element: str
@@ -161,8 +160,7 @@ class Lost:
     line: int
 
 
-@dataclass(frozen=True)
-class Converted:
+class Converted(Struct, frozen=True):
     """The files of an External Client App, by Ref, and what they could not hold."""
 
     components: tuple[Component, ...]

@@ -10,9 +10,9 @@ import base64
 import io
 import json
 import re
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from ruamel.yaml import YAML
 
 from metadeploy.errors import ApiFault, ConfigError
@@ -27,8 +27,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.]{1,256}")
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """Consumer key and secret of an app, fit to be handed over."""
 
     app: str

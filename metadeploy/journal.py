@@ -8,8 +8,10 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy.errors import ConfigError
 from metadeploy.model import Component, Ref
@@ -31,8 +33,7 @@ _SCHEMA = (
 )
 
 
-@dataclass(frozen=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """What a run is about to do; times are seconds since 1970.
 
     package: SHA-256 of the files to send. git_commit, user: "" where unknown.
@@ -48,8 +49,7 @@ class Intent:
     user: str = ""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """One run as the journal knows it. status: Intended, Sent, or how it ended."""
 
     id: str

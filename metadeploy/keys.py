@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from lxml import etree
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy import xmlfile
 from metadeploy.errors import ConfigError
@@ -31,8 +32,7 @@ SECRET_LENGTH = 64
 _GENERATIONS_BEHIND, _GENERATIONS_AHEAD = 100, 10
 
 
-@dataclass(frozen=True)
-class Masters:
+class Masters(Struct, frozen=True):
     """The master that new keys are derived from, and the one that was it before.
 
     While a previous one is given, the keys that came of it are still known.
@@ -42,8 +42,7 @@ class Masters:
     previous: Secret | None = None
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """What a client of an app needs; `origin` says who made the consumer key.
 
     consumer_secret: None where only the org knows it.
@@ -55,8 +54,7 @@ class Credentials:
     generation: int
 
 
-@dataclass(frozen=True)
-class KeyChoice:
+class KeyChoice(Struct, frozen=True):
     """What an org file says of an app's key: its generation, or the key itself."""
 
     generation: int = 1

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy import xmlfile
 from metadeploy.model import METADATA_NS, Component
@@ -20,8 +20,7 @@ _INDENT = "    "
 _JINJA = re.compile(r"\{[{%#]")
 
 
-@dataclass(frozen=True)
-class Lifted:
+class Lifted(Struct, frozen=True):
     """A template's text, and the values that each org needs for it ({} for none)."""
 
     template: str

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from lxml import etree
+from msgspec import Struct
 from zeep import Client, Settings
 from zeep.xsd import SkipValue
 
@@ -38,16 +38,14 @@ _M = f"{{{METADATA_NS}}}"
 _NUMBER = re.compile("[0-9]{1,9}")
 
 
-@dataclass(frozen=True)
-class Retrieved:
+class Retrieved(Struct, frozen=True):
     """What a finished retrieve brought: components, and the org's messages."""
 
     components: tuple[Component, ...]
     messages: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class FileProperties:
+class FileProperties(Struct, frozen=True):
     """One row of listMetadata: a component that the org has, and its record's id.
 
     created: when, as XML writes times; "" where the org does not say.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 PAGE = "docs/oauth-errors.md"
 
 
-@dataclass(frozen=True)
-class OAuthError:
+class OAuthError(Struct, frozen=True):
     """One refusal: its code, its description ("" for any), why, and what to do."""
 
     code: str

@@ -9,11 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from metadeploy.model import DEFAULT_API_VERSION, Problem, id18
 from metadeploy.yamlfile import Document, Path, Plain
@@ -126,8 +126,7 @@ class OrgFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     emulator: Emulator = Emulator()
 
 
-@dataclass(frozen=True)
-class Org:
+class Org(Struct, frozen=True):
     """One org as its file and the defaults describe it.
 
     org_id: 18 characters, None where the file pins none (an emulated org's world

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from lxml import etree
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy import externalapp, keys, package, xmlfile
 from metadeploy.access import Raised, lower_access
@@ -29,8 +30,7 @@ from metadeploy.model import METADATA_NS, Component, Ref, Source
 from metadeploy.wanted import Wanted
 
 
-@dataclass(frozen=True)
-class OrgFacts:
+class OrgFacts(Struct, frozen=True):
     """What an org says of itself. production: it asks for care, whatever we call it."""
 
     org_id: str
@@ -38,8 +38,7 @@ class OrgFacts:
     production: bool
 
 
-@dataclass(frozen=True)
-class Actual:
+class Actual(Struct, frozen=True):
     """The org as it is, as far as our components reach.
 
     components: retrieved, access raised out of them. access: the holders of each app,
@@ -52,8 +51,7 @@ class Actual:
     consumer_keys: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class NewKey:
+class NewKey(Struct, frozen=True):
     """An app that this plan creates, and so gives a consumer key."""
 
     app: str
@@ -61,8 +59,7 @@ class NewKey:
     choice: KeyChoice
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a plan may not run: its code, the reason, and what to do.
 
     flag: what allows it, "" where nothing does.
@@ -81,8 +78,7 @@ class Refusal:
         return f"{self.message}. {self.advice}"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What makes the org match, in the order of Ref; nothing in it is a secret.
 
     package: the components to send, consumer keys not yet in them.

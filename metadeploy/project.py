@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
+
+from msgspec import Struct
 
 from metadeploy import externalapp, keys, orgfile, rules, yamlfile
 from metadeploy.access import raise_access
@@ -33,16 +34,14 @@ _SUFFIXES = (".yaml", ".yml")
 _SECRETS = ("MD206", "MD214")
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The problems to tell, and those that somebody suppressed, both by place."""
 
     problems: tuple[Problem, ...]
     suppressed: tuple[Suppressed, ...]
 
 
-@dataclass(frozen=True)
-class _Judged:
+class _Judged(Struct, frozen=True):
     """One org's components and what is wrong with them.
 
     used, looked_at: suppressions that were needed, or could have been. rendered:
@@ -58,8 +57,7 @@ class _Judged:
     rendered: bool
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Struct, frozen=True, dict=True):
     """All texts of a project: path, with "/", from its root → text.
 
     now: the time, with its zone, that certificates are judged at; None: not judged.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from metadeploy import externalapp, keys, oauth_errors, schema, xmlfile
 from metadeploy.model import METADATA_NS, Component
@@ -12,8 +13,7 @@ from metadeploy.model import METADATA_NS, Component
 Expected = Literal["token", "refused"]
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """An app of an org that is to be logged in to.
 
     org_id: 18 characters. scopes: as its metadata declares them. client_credentials:
@@ -28,8 +28,7 @@ class Subject:
     rotates: bool = False
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """What a token request showed. ok: None where none could be made, see `detail`.
 
     user: who logged in, "" where the flow says. expected: "refused" where the user
@@ -152,8 +151,7 @@ def _oauth_name(name: str) -> str:
         return name
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One token request, before its answer is judged."""
 
     flow: str
@@ -198,8 +196,7 @@ def judge_token(
     )
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """What an org refused a token with; code and words are "" for any other trouble."""
 
     message: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from metadeploy import auth, keys, oauth_errors, proof
 from metadeploy.connection import Connection
@@ -19,8 +19,7 @@ from metadeploy.proof import Attempt, Proof, Refused, Subject
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 1.0, 30.0, 1.6
 
 
-@dataclass(frozen=True)
-class AppProver:
+class AppProver(Struct, frozen=True):
     """Logs in through an app of an org, by the ways that its org file allows.
 
     secret: resolves where an org file says a secret is. username: log in as this user

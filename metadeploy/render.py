@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, NoReturn
@@ -27,6 +26,7 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup, escape
+from msgspec import Struct
 
 from metadeploy import schema
 from metadeploy.model import Component, Problem, Ref, Source
@@ -59,16 +59,14 @@ _ILLEGAL = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """What the templates make of one org's values, ordered by Ref."""
 
     components: tuple[Component, ...]
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(Struct, frozen=True):
     """What a template's first comment says: one component for each item of a list.
 
     line: of the for_each. suppress: what need not be told of the template.

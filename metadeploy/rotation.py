@@ -9,8 +9,9 @@ A connected app has no such thing: it gets a key when it is created, and only th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from metadeploy import keys
 from metadeploy.errors import ApiFault, ConfigError
@@ -22,8 +23,7 @@ from metadeploy.wanted import Wanted
 Step = Literal["stage", "finish", "discard"]
 
 
-@dataclass(frozen=True)
-class Consumer:
+class Consumer(Struct, frozen=True):
     """The OAuth consumer of an app, and the key by which it serves."""
 
     app: str
@@ -32,8 +32,7 @@ class Consumer:
     key: str
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """The pair beside the one that serves.
 
     state: "Active" is staged, "Rotated" has been rotated out and serves still,
@@ -47,8 +46,7 @@ class Staged:
     expires: str
 
 
-@dataclass(frozen=True)
-class Rotation:
+class Rotation(Struct, frozen=True):
     """Where a rotation is after a step.
 
     key: the one that serves. other: the one beside it, "" for none. changed: False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from metadeploy import keys
 from metadeploy.access import AppAccess, Raised
@@ -11,8 +12,7 @@ from metadeploy.keys import KeyChoice
 from metadeploy.model import Component, Ref
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What an org is to be like: its components, and who may use what."""
 
     org: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
@@ -20,8 +21,7 @@ _MAX_FILES = 50_000
 _COMMAND_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """A project's folder. `state` is where what must not be committed lives."""
 
     root: Path

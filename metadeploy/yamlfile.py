@@ -7,9 +7,9 @@ so nothing that a file says can run. Sizes are bounded before anything is expand
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -25,8 +25,7 @@ _MAX_DEPTH = 32
 _TAG = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Struct, frozen=True):
     """One YAML file. `lines` maps the path of each value to its line, from 1."""
 
     value: Plain

@@ -8,10 +8,10 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Barrier
 
 import pytest
+from msgspec.structs import replace
 
 from metadeploy.errors import ConfigError
 from metadeploy.journal import Intent, Journal

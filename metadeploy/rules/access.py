@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy.model import Problem
 from metadeploy.rules.reading import File, all_of, first_of, is_true, show, value_of
@@ -17,8 +17,7 @@ _POLICY = "ExtlClntAppOauthConfigurablePolicies"
 _LISTS = ("commaSeparatedPermissionSet", "commaSeparatedProfile")
 
 
-@dataclass(frozen=True, slots=True)
-class _App:
+class _App(Struct, frozen=True):
     """What the files say of an app. approved: None where they don't say."""
 
     name: str
@@ -28,8 +27,7 @@ class _App:
     granted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Access:
+class _Access(Struct, frozen=True):
     """One connectedAppAccesses in a Profile or PermissionSet."""
 
     app: str

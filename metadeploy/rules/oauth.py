@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy.model import Problem
 from metadeploy.rules.reading import File, all_of, first_of, is_true, value_of
@@ -29,8 +29,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SALESFORCE = (".salesforce.com", ".force.com", ".salesforce-sites.com")
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What a file says of one thing, and where; value "" where it says nothing."""
 
     value: str
@@ -41,8 +40,7 @@ class Said:
         return self.file.problem(rule, message, self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class OauthApp:
+class OauthApp(Struct, frozen=True):
     """What the files say of an app's OAuth settings and policies.
 
     approval: "true" only admin-approved users, "false" everybody, "" not said.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy.model import METADATA_NS, Component, Problem, Ref, Source
 from metadeploy.rules.registry import RULES
@@ -14,8 +13,7 @@ from metadeploy.xmlfile import text_of
 _LONGEST = 60
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """One component under check. root: None where the body is no XML for us."""
 
     ref: Ref

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy.model import Severity
 
@@ -10,8 +11,7 @@ GUIDE = "Metadata API Developer Guide"
 WSDL = "Metadata API WSDL"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule. `why` and `source` are for the documentation, `remedy` for the user.
 
     id: stable, such as "MD201". name: the same for people, such as "callback-url".

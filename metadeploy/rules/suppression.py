@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 from metadeploy.model import Problem, Severity
 from metadeploy.orgfile import Org, selects
@@ -12,8 +13,7 @@ from metadeploy.rules.reading import show
 from metadeploy.rules.registry import RULES
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
+class Suppression(Struct, frozen=True):
     """One rule that may be broken, where and why, and the place that says so.
 
     patterns: the templates that it is about, as in an org file; () for all of the org.
@@ -51,8 +51,7 @@ class Suppression:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Suppressed:
+class Suppressed(Struct, frozen=True):
     """A problem that is not told, and what keeps it quiet."""
 
     problem: Problem

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
+
+from msgspec import Struct
 
 Layout = Literal[
     "file", "folder", "bundle", "space", "own", "descriptor", "inner", "child"
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataType:
+class MetadataType(Struct, frozen=True):
     """A metadata type, and where its files live in a package.
 
     suffix: without the dot; "" where the name already holds it, or there is none.
@@ -37,8 +37,7 @@ class MetadataType:
     since: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One element of a metadata type, or of a struct inside it.
 
     kind: string, boolean, int, double, date, dateTime, base64Binary, time, or the
