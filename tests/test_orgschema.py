@@ -1,0 +1,44 @@
+"""The published JSON Schema of an org file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metadeploy import orgfile, orgschema, yamlfile
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_file_is_current() -> None:
+    written = (ROOT / orgschema.FILE).read_text("utf-8")
+    command = f"python -m metadeploy.orgschema > {orgschema.FILE}"
+    assert written == orgschema.text(), command
+
+
+def test_the_file_is_written_by_one_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "metadeploy.orgschema"], capture_output=True, check=True
+    )
+    assert done.stdout.decode("utf-8") == orgschema.text()
+
+
+def test_every_key_says_what_it_is() -> None:
+    schema = json.loads(orgschema.text())
+    properties = schema["$defs"]["OrgFile"]["properties"]
+    assert set(properties) == set(orgfile.OrgFile.__struct_fields__)
+    assert all(entry["description"].endswith(".") for entry in properties.values())
+    policies = properties["policy"]["items"]["enum"]
+    assert policies == ["isv"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "orgs").glob("*.yaml")), ids=str)
+def test_the_example_keeps_to_it(path) -> None:
+    schema = json.loads(orgschema.text())["$defs"]["OrgFile"]
+    document = yamlfile.read(path.read_text("utf-8"), path.name)
+    assert set(document.value) <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
