@@ -187,6 +187,8 @@ def _settings(org: Org) -> OrgSettings:
         kind=said.kind,
         connected_app_creation=said.connected_app_creation,
         api_access_control=said.api_access_control,
+        api_access_control_available=said.api_access_control_available,
+        installed_apps=tuple(said.installed_apps),
         soap_login=said.soap_login,
         deploy_polls=said.deploy_polls,
         app_propagation_polls=said.app_propagation_polls,

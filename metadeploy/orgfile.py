@@ -92,6 +92,8 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["production", "sandbox", "scratch", "developer"] = "developer"
     connected_app_creation: Literal["allowed", "blocked"] = "allowed"
     api_access_control: bool = False
+    api_access_control_available: bool = False
+    installed_apps: list[str] = []
     soap_login: bool = True
     deploy_polls: int = 0
     app_propagation_polls: int = 0

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from metadeploy.emulator import ids, profiles, records
+from metadeploy.emulator import access_control, ids, profiles, records
 from metadeploy.emulator.apps import SALESFORCE_CLI, OauthApp, may_use, oauth_app
 from metadeploy.emulator.oauth_errors import refused
 from metadeploy.emulator.soql_time import seconds_of
@@ -101,13 +101,19 @@ def admit(client: Client, org: OrgState, user: Record, *, web: bool = False) -> 
     if app.blocked:
         raise refused("blocked")
     granted = records.permissions_of(org, str(user["Id"]))
-    if client.org is not None and client.org.id != org.id:
+    if client.org is None or client.org.id != org.id:
         if app.is_external:
             raise refused("external_app_elsewhere")
-        if not granted & {"CanApproveUninstalledApps", "UseAnyApiClient"}:
-            raise refused("uninstalled")
-        return True
-    controlled = org.settings.api_access_control and "UseAnyApiClient" not in granted
+        installed = access_control.as_installed(org, app)
+        if installed is not None:
+            app = replace(installed, admin_approved=False)
+        elif client.org is not None:
+            if not granted & {"CanApproveUninstalledApps", "UseAnyApiClient"}:
+                raise refused("uninstalled")
+            return True
+    controlled = access_control.holds_for(org, user) and not (
+        granted & {"UseAnyApiClient"}
+    )
     if app.admin_approved or controlled:
         if not may_use(org, app, user):
             raise refused("not_admin_approved_web" if web else "not_admin_approved")

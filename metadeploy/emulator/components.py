@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 
 from metadeploy import schema
-from metadeploy.emulator import connectedapps, externalapps, holders
+from metadeploy.emulator import access_control, connectedapps, externalapps, holders
 from metadeploy.emulator.judge import BadFile
 from metadeploy.emulator.package import SourceFile
 from metadeploy.emulator.state import OrgState, StoredComponent
@@ -116,12 +116,9 @@ def _write_plain(writer: Writer, ref: Ref, tree: Tree) -> Written:
 
 def _write_settings(writer: Writer, ref: Ref, tree: Tree) -> Written:
     """Settings: what the file names is set, the rest stays (inferred)."""
-    if ref.full_name == "ConnectedApp" and not writer.org.settings.api_access_control:
-        needs = (
-            "enableAdminApprovedAppsOnly",
-            "enableAdminApprovedAppsOnlyForExternalUser",
-        )
-        if any(text(tree, name) == "true" for name in needs):
+    if ref == access_control.SETTINGS and not access_control.is_available(writer.org):
+        switches = access_control.SWITCHES.values()
+        if any(text(tree, name) == "true" for name in switches):
             # Observed text; documented: Support has to turn the feature on.
             raise BadFile("Not available for deploy for this organization")
     old = stored_tree(writer.org.component(ref))

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from metadeploy.emulator import jobs, records
+from metadeploy.emulator import access_control, jobs, records
 from metadeploy.emulator.apps import OauthApp, oauth_apps
 from metadeploy.emulator.jobs import DeployJob
 from metadeploy.emulator.state import OrgState, World
@@ -65,7 +65,7 @@ def _org(org: OrgState) -> Mapping[str, object]:
     rules = []
     if org.settings.connected_app_creation == "blocked":
         rules.append("no new connected apps")
-    if org.settings.api_access_control:
+    if access_control.is_on(org):
         rules.append("API Access Control")
     return {
         "name": org.name,
@@ -80,7 +80,7 @@ def _org(org: OrgState) -> Mapping[str, object]:
 
 
 def _app(org: OrgState, app: OauthApp) -> Mapping[str, object]:
-    closed = app.admin_approved or org.settings.api_access_control
+    closed = app.admin_approved or access_control.is_on(org)
     return {
         "name": app.ref.full_name,
         "label": app.label,

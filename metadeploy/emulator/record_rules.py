@@ -195,7 +195,8 @@ def _create_access(org: OrgState, values: Mapping[str, Plain], user_id: str) -> 
             f"SetupEntityId: id value of incorrect type: {entity}",
             fields=("SetupEntityId",),
         )
-    if org.component_by_id(entity) is None:
+    known = org.component_by_id(entity) or org.record("ConnectedApplication", entity)
+    if known is None:
         raise Fault(
             "INVALID_CROSS_REFERENCE_KEY",
             "invalid cross reference id",

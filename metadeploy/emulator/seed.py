@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from metadeploy.emulator import ids, profiles, records
 from metadeploy.emulator.settings import OrgSettings, UserSpec
+from metadeploy.emulator.sobjects import SOBJECTS
 from metadeploy.emulator.tree import Tree, write_file
 from metadeploy.model import Ref
 
@@ -35,6 +36,17 @@ def fill(org: OrgState, settings: OrgSettings) -> None:
     for spec in (*own, *settings.users):
         user_id = admin if spec is own[0] else ids.new_id("User")
         _user(org, spec, user_id, profile_ids, admin)
+    install_apps(org, settings.installed_apps, by=admin)
+
+
+def install_apps(org: OrgState, labels: Iterable[str], *, by: str) -> None:
+    """Register apps of other orgs that are not there yet, as an administrator does."""
+    table = SOBJECTS["ConnectedApplication"]
+    have = {str(record["Name"]) for record in records.all_records(org, table)}
+    for label in labels:
+        if label not in have:
+            record_id = ids.new_id("ConnectedApplication")
+            records.save(org, "ConnectedApplication", record_id, {"Name": label}, by=by)
 
 
 def add_users(org: OrgState, specs: Iterable[UserSpec]) -> None:

@@ -38,7 +38,10 @@ class OrgSettings:
 
     kind: one of KINDS. edition: Organization.OrganizationType, "" = that of the kind.
     connected_app_creation: "allowed" or "blocked" (the rule since Spring '26).
-    api_access_control: only admin-approved apps may use the API.
+    api_access_control: only admin-approved apps may use the API, until a deployed
+    ConnectedAppSettings says otherwise. api_access_control_available: Support has
+    turned the feature on, so that a deploy can switch it.
+    installed_apps: labels of other orgs' apps that are installed here.
     soap_login: SOAP login() works, up to the API version soap_login_newest: the
     platform has none from 65 on (documented).
     deploy_polls: status calls until a deploy is done; 0 = done before `deploy` answers.
@@ -59,6 +62,8 @@ class OrgSettings:
     edition: str = ""
     connected_app_creation: str = "allowed"
     api_access_control: bool = False
+    api_access_control_available: bool = False
+    installed_apps: tuple[str, ...] = ()
     soap_login: bool = True
     soap_login_newest: int = 64
     deploy_polls: int = 0
@@ -121,7 +126,13 @@ class OrgSettings:
         return json.dumps(changed, separators=(",", ":"))
 
 
-_TUPLES = ("licenses", "profiles", "unsupported_canvas_locations", "system_apps")
+_TUPLES = (
+    "licenses",
+    "profiles",
+    "unsupported_canvas_locations",
+    "system_apps",
+    "installed_apps",
+)
 
 
 @lru_cache(maxsize=1024)

@@ -146,6 +146,7 @@ class World:
                 (settings.to_json(), org.key),
             )
             seed.add_users(org, settings.users)
+            seed.install_apps(org, settings.installed_apps, by=seed.admin_of(org))
             return org
 
     def reset_org(self, name: str) -> OrgState:
