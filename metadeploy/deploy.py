@@ -476,7 +476,7 @@ def deploy(
         if later:
             wanted = resolve_names(target, wanted)
             rest = make_plan(read_actual(target, wanted), wanted)
-            result = sender.send(rest, rest.package, master)
+            result = _joined(result, sender.send(rest, rest.package, master))
         repaired = settle_access(target, wanted)
         verified = verify(target, wanted, wait_for_apps=_NEW_APP_SECONDS)
     except MetadeployError as error:
@@ -493,6 +493,18 @@ def deploy(
     own = tuple(sorted(sender.sent_keys.items() - verified.consumer_keys.items()))
     own_keys = tuple(app for app, _ in own)
     return Outcome(plan, run_id, result, repaired, verified, own_keys)
+
+
+def _joined(first: DeployResult, second: DeployResult) -> DeployResult:
+    """Return two deploys of one run as one: the later id, what both did."""
+    if not second.id:
+        return first
+    return replace(
+        second,
+        messages=(*first.messages, *second.messages),
+        components_total=first.components_total + second.components_total,
+        components_deployed=first.components_deployed + second.components_deployed,
+    )
 
 
 def _phases(plan: Plan) -> tuple[tuple[Component, ...], bool]:
