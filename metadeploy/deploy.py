@@ -556,7 +556,13 @@ class _Sender(Struct):
             # Whatever it is called, it is no success.
             odd = result.status == "Succeeded"
             self.journal.finish(self.run_id, "Failed" if odd else result.status)
-            raise DeployFailed(result, _failure(plan.wanted.org, sent, result))
+            text = _failure(plan.wanted.org, sent, result)
+            for ref in plan.replaced:
+                # rollbackOnError is always sent: the deletion is undone too.
+                text += (
+                    f"\nThe org kept {ref} with its old key: nothing was interrupted."
+                )
+            raise DeployFailed(result, text)
         return result
 
     def _deploy(self, plan: Plan, sent: tuple[Component, ...]) -> DeployResult:

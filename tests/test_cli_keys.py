@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import sys
 
@@ -11,6 +12,9 @@ import pytest
 from keyring.backends.null import Keyring as NoKeyring
 
 from metadeploy import certs
+from metadeploy.api import Orgs
+from metadeploy.errors import DeployFailed
+from metadeploy.workspace import Workspace
 
 OLD, NEW = "old-" + "0123456789abcdef" * 2, "new-" + "0123456789abcdef" * 2
 
@@ -229,6 +233,8 @@ def test_no_key_or_certificate_is_overwritten(runner, project):
     assert (project / ".metadeploy/certs/portal.key").read_text() == key
     for name in ("../x", "a/b", ".x", "", "x" * 65):
         assert runner("certs", "create", name).code == 64
+    ran = runner("certs", "create", "x", "--key", project / "orgs/../certs/x.key")
+    assert ran.code == 1 and "must not be there" in ran.err
     (project / "file").write_text("")
     ran = runner("certs", "create", "x", "--key", project / "file/x.key")
     assert ran.code == 1 and "cannot write" in ran.err
@@ -378,6 +384,25 @@ def test_only_a_key_that_we_derived_is_replaced(runner, rows, project, monkeypat
     # A plan can be read where no master is.
     monkeypatch.setenv("METADEPLOY_MASTER_KEY", "short")
     assert replaced() == []
+
+
+def test_a_refused_creation_undoes_the_deletion(runner, rows, project):
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    before = rows("dev")
+    raise_generation(project / "orgs/dev.yaml", "Portal", 2)
+    allowed = frozenset({"interruption"})
+    with Orgs(Workspace(project)) as orgs:
+        plan = orgs.plan("dev", allowed=allowed)
+        world = orgs.emulated().world
+        settings = world.org("dev").settings
+        blocked = dataclasses.replace(settings, connected_app_creation="blocked")
+        world.configure_org("dev", blocked)
+        with pytest.raises(DeployFailed, match="can't create a connected") as caught:
+            orgs.deploy(plan, allowed=allowed, recheck=False)
+    assert "kept ConnectedApp Portal with its old key" in caught.value.message
+    after = rows("dev")
+    assert after["Portal"]["consumerKey"] == before["Portal"]["consumerKey"]
+    assert after["Portal"]["created"] == before["Portal"]["created"]
 
 
 def test_an_org_that_creates_no_connected_apps_loses_none(runner, rows, project):

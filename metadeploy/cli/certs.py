@@ -81,6 +81,11 @@ def _create(
         key_shown = key.relative_to(workspace.root).as_posix()
     else:
         key, key_shown = Path(key_file).expanduser(), key_file
+        if key.resolve().is_relative_to(workspace.root / CERTS):
+            raise ConfigError(
+                f"{CERTS} is committed: a private key must not be there",
+                hint="Leave --key out, or name a place outside the repository.",
+            )
     if certificate.exists():
         raise ConfigError(
             f"{CERTS}{name}.crt is there already",
