@@ -122,6 +122,7 @@ def make_plan(
     gains = access_changes(actual.access, wanted.access)
     sent = _package(actual, wanted, was, changes, gains)
     ours = [c for c in was.values() if c.ref in {w.ref for w in wanted.components}]
+    new_keys = _new_keys(wanted, changes, sent)
     refusals = _refusals(actual, wanted, changes, gains)
     refusals += [_interruption(ref, wanted) for ref in sorted(replaced)]
     return Plan(
@@ -132,8 +133,8 @@ def make_plan(
         drift=drift(ours, live.components),
         refusals=tuple(r for r in refusals if r.code not in allowed),
         package=sent,
-        new_keys=_new_keys(wanted, changes, sent),
-        fingerprint=_fingerprint(live, wanted, sent, replaced),
+        new_keys=new_keys,
+        fingerprint=_fingerprint(live, wanted, sent, new_keys, replaced),
         replaced=tuple(sorted(replaced)),
     )
 
@@ -259,6 +260,7 @@ def _fingerprint(
     actual: Actual,
     wanted: Wanted,
     sent: Iterable[Component],
+    new_keys: Iterable[NewKey],
     replaced: Iterable[Ref],
 ) -> str:
     """Return SHA-256, hex, of the org, its live state and what would be sent to it."""
@@ -269,14 +271,25 @@ def _fingerprint(
             data = part if isinstance(part, bytes) else part.encode()
             sha.update(len(data).to_bytes(8) + data)
 
+    def add_refs(refs: Iterable[Ref]) -> None:
+        ordered = sorted(refs)
+        add(str(len(ordered)))  # where a list ends is part of what it says
+        for ref in ordered:
+            add(ref.type, ref.full_name)
+
     add(actual.facts.org_id, wanted.api_version)
+    add_refs(c.ref for c in actual.components)
     for component in sorted(actual.components, key=lambda c: c.ref):
-        add(str(component.ref), component.body)
+        add(component.body)
     for app, holders in sorted(actual.access.items()):
-        add(app, *(str(h) for h in sorted(holders)))
+        add("actual", app)
+        add_refs(holders)
     for app, said in sorted(wanted.access.items()):
-        add(app, str(said.owned), *(str(h) for h in sorted(said.grants)))
-        add(*(str(h) for h in sorted(said.revokes)))
+        add("wanted", app, str(said.owned))
+        add_refs(said.grants)
+        add_refs(said.revokes)
+    for key in sorted(new_keys, key=lambda k: k.component):
+        add("key", key.app, str(key.choice.generation), key.choice.pinned)
     files = package.files(sent, wanted.api_version, deleted_first=replaced)
     add(package.digest(files))
     return sha.hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fake_org import (
     DEPLOY,
@@ -17,6 +15,7 @@ from fake_org import (
     holder,
     result,
 )
+from msgspec.structs import replace
 
 from metadeploy import deploy as flow
 from metadeploy import keys
