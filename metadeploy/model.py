@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NoReturn
 
@@ -119,14 +118,13 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One broken rule at one place in the project, known without any org.
 
     path: relative to the project; line: from 1, 0 where a file has no line to name.
     rule: its stable id, such as "MD101". remedy: what to do, or "".
     template: the template of the component that it is about, or ""; where a macro is
-    to blame, `path` is the macro's.
+    to blame, `path` is the macro's. It makes no difference between two problems.
     """
 
     path: str
@@ -135,7 +133,17 @@ class Problem:
     rule: str
     severity: Severity = Severity.ERROR
     remedy: str = ""
-    template: str = field(default="", compare=False)
+    template: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
+
+    @property
+    def _said(self) -> tuple[str, int, str, str, str, str]:
+        return *self.order, self.severity, self.remedy
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else self.path

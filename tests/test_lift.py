@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from metadeploy import orgfile, xmlfile, yamlfile
 from metadeploy.lift import identifier, lift
@@ -18,10 +19,8 @@ def rendered(lifted, org):
     base, _ = orgfile.read(
         org, "orgs/x.yaml", yamlfile.read("kind: emulated\n", "orgs/x.yaml"), None
     )
-    fields = {f: getattr(base, f) for f in base.__dataclass_fields__}
-    found = Renderer({PATH: lifted.template}).render(
-        orgfile.Org(**{**fields, "values": lifted.values[org]})
-    )
+    org_file = replace(base, values=lifted.values[org])
+    found = Renderer({PATH: lifted.template}).render(org_file)
     assert found.problems == (), lifted.template
     root = xmlfile.parse(found.components[0].body)
     for element in root.iter():  # nothing but lists that are empty in this org
