@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -20,11 +20,10 @@ def test_the_file_is_current() -> None:
     assert written == orgschema.text(), command
 
 
-def test_the_file_is_written_by_one_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "metadeploy.orgschema"], capture_output=True, check=True
-    )
-    assert done.stdout.decode("utf-8") == orgschema.text()
+def test_the_file_is_written_by_one_command(capsys, monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "metadeploy.orgschema")
+    runpy.run_module("metadeploy.orgschema", run_name="__main__")
+    assert capsys.readouterr().out == orgschema.text()
 
 
 def test_every_key_says_what_it_is() -> None:

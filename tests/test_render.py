@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from metadeploy import orgfile, xmlfile, yamlfile
 from metadeploy.model import METADATA_NS, Ref
@@ -55,11 +56,7 @@ def test_any_value_arrives_or_is_refused(value):
 
 
 def _with_values(values):
-    found = org()
-    return orgfile.Org(
-        **{f: getattr(found, f) for f in found.__dataclass_fields__ if f != "values"},
-        values=values,
-    )
+    return replace(org(), values=values)
 
 
 def test_truth_is_written_the_way_xml_does():
@@ -267,3 +264,9 @@ def test_a_file_of_certs_is_no_template():
     assert "certs/a" in problem("{% include 'certs/a' %}", **{"certs/a": "<a/>"})
     renderer = Renderer({"certs/Portal.crt.j2": "{{ nobody }}"})
     assert renderer.paths == ()
+
+
+def test_templates_may_reckon():
+    assert body("<a>{{ 3 * 4 }} {{ 7 % 4 }} {{ 2.5 ** 2 }} {{ 0.5 * 2 }}</a>") == (
+        "<a>12 3 6.25 1.0</a>"
+    )

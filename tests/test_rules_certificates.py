@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 import subprocess
 import sys
 
@@ -97,6 +98,12 @@ def test_a_certificate_that_holds_something_else(good) -> None:
     assert found(connected(other), BEGIN) == [
         "7: the certificate cannot be read: its PEM text holds something else [MD213]"
     ]
+    # X.509 has versions 1 to 3; this one says 6.
+    der = ssl.PEM_cert_to_DER_cert(good).replace(
+        b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"
+    )
+    (told,) = found(connected(ssl.DER_cert_to_PEM_cert(der)), BEGIN)
+    assert told.startswith("7: the certificate cannot be read")
     # What is wrong with the text itself is told by the other rules.
     assert found(connected("Portal"), BEGIN) == []
 

@@ -42,6 +42,7 @@ def test_an_app_that_asks_for_what_it_needs() -> None:
     assert found(oauth(APPROVED, *scopes("Api", "RefreshToken", "OpenID"))) == []
     assert found(oauth(*scopes("OpenID", "Profile"))) == []
     assert found(app()) == []
+    assert found(component(Ref("ExternalClientApplication", "Portal"))) == []
     assert found(Component(app().ref, b"<ConnectedApp")) == []
 
 

@@ -80,14 +80,17 @@ class OauthApp(Struct, frozen=True):
 
 
 def apps_of(files: Iterable[File]) -> Iterator[OauthApp]:
-    """Yield every app with OAuth that the files declare, in their order."""
+    """Yield every app with OAuth that the files declare, in their order.
+
+    files: of TYPES only.
+    """
     clients: dict[str, dict[str, File]] = {}
     for file in files:
         if file.ref.type == "ConnectedApp":
             oauth = first_of(file.root, "oauthConfig")
             if oauth is not None:
                 yield _connected_app(file, oauth)
-        elif file.ref.type in TYPES:
+        else:
             named = value_of(file.root, "externalClientApplication")
             name = named or file.ref.full_name
             clients.setdefault(name, {}).setdefault(file.ref.type, file)

@@ -53,7 +53,9 @@ def _problems(path: str, text: str) -> Iterator[Problem]:
     pattern = _IN_YAML if path.endswith((".yaml", ".yml")) else _IN_TEMPLATE
     for match in pattern.finditer(text):
         if _like_a_secret(match[1]):
-            name = re.search(r"[\w-]*$", text[: match.start()][-80:])
+            name = re.search(
+                r"[\w-]*$", text[max(match.start() - 80, 0) : match.start()]
+            )
             word = re.match(r"\w+", match[0])
             what = f"{name[0] if name else ''}{word[0] if word else ''} is written"
             yield _problem("MD703", path, text, match.start(), what)
