@@ -12,6 +12,10 @@ from metadeploy.plan import Plan
 _VERSION = 1
 
 
+class _Form(msgspec.Struct, frozen=True):
+    metadeploy_plan: int
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadeploy_plan: int
     plans: tuple[Plan, ...]
@@ -25,13 +29,13 @@ def dumps(plans: Iterable[Plan]) -> bytes:
 def loads(data: bytes) -> tuple[Plan, ...]:
     """Return the plans of a file. Raises ConfigError for what is none of ours."""
     try:
-        file = msgspec.json.decode(data, type=_File)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        form = msgspec.json.decode(data, type=_Form).metadeploy_plan
+        if form == _VERSION:
+            return msgspec.json.decode(data, type=_File).plans
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"this is no plan that can be applied: {error}",
             hint="Make one with `metadeploy plan ORG --out FILE`.",
         ) from error
-    if file.metadeploy_plan != _VERSION:
-        what = f"the plan is of form {file.metadeploy_plan}, not {_VERSION}"
-        raise ConfigError(what, hint="Plan again with this version of metadeploy.")
-    return file.plans
+    what = f"the plan is of form {form}, not {_VERSION}"
+    raise ConfigError(what, hint="Plan again with this version of metadeploy.")

@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 import pytest
-from fake_org import ORG, FakeJournal, FakeOrg, app, component, holder
+from fake_org import FakeJournal, FakeOrg, app, component, holder
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from planning import (
+    EMPTY,
+    FACTS,
+    access_maps,
+    actual_of,
+    actuals,
+    holders,
+    permission_set,
+    projects,
+    wanted_of,
+)
 
 from metadeploy import deploy as flow
 from metadeploy.access import AppAccess, raise_access
 from metadeploy.diff import AccessChange, Action
 from metadeploy.keys import KeyChoice
 from metadeploy.model import METADATA_NS, Component, Ref, Secret, Source
-from metadeploy.plan import Actual, OrgFacts, locate, make_plan
-from metadeploy.wanted import Wanted
+from metadeploy.plan import locate, make_plan, renamed
 
-FACTS = OrgFacts(ORG, "Acme", False)
-EMPTY = Actual(FACTS, (), {}, {})
 APP = Ref("ConnectedApp", "Portal")
 SET = Ref("PermissionSet", "Portal_API")
 ADMIN = Ref("Profile", "Admin")
 PORTAL = (app(), holder("Portal_API", "Portal"))
-
-
-def wanted_of(*components, choices=None, version="66.0"):
-    return Wanted.of("dev", version, raise_access(components), choices or {})
-
-
-def actual_of(*components, access=None, facts=FACTS):
-    holders = {a: frozenset(h) for a, h in (access or {}).items()}
-    return Actual(facts, raise_access(components).components, holders, {})
-
-
-def permission_set(name, label="P", permissions=(), accesses=()):
-    """accesses: pairs of app and whether it is given."""
-    declared = "".join(
-        f"<connectedAppAccesses><connectedApp>{a}</connectedApp><enabled>"
-        f"{str(given).lower()}</enabled></connectedAppAccesses>"
-        for a, given in accesses
-    )
-    rows = "".join(
-        f"<userPermissions><enabled>true</enabled><name>{p}</name></userPermissions>"
-        for p in permissions
-    )
-    ref = Ref("PermissionSet", name)
-    return component(ref, f"{declared}<label>{label}</label>{rows}")
 
 
 # What is sent.
@@ -265,33 +249,6 @@ def test_a_key_that_is_replaced_is_named():
 
 # The fingerprint.
 
-names = st.sampled_from(["A", "B", "C"])
-labels = st.sampled_from(["one", "two"])
-permissions = st.frozensets(st.sampled_from(["ApiEnabled", "RunReports"]))
-accesses = st.dictionaries(names, st.booleans(), max_size=3)
-apps = st.dictionaries(names, labels, max_size=3)
-sets = st.dictionaries(names, st.tuples(labels, permissions, accesses), max_size=2)
-
-
-@st.composite
-def projects(draw):
-    found = [app(name, label=label) for name, label in draw(apps).items()]
-    for name, (label, rights, declared) in draw(sets).items():
-        rows = sorted(declared.items())
-        found.append(permission_set(name, label, sorted(rights), rows))
-    return tuple(found)
-
-
-holders = st.frozensets(
-    st.builds(Ref, st.sampled_from(["Profile", "PermissionSet"]), names)
-)
-access_maps = st.dictionaries(names, holders, max_size=3)
-
-
-@st.composite
-def actuals(draw):
-    return actual_of(*draw(projects()), access=draw(access_maps))
-
 
 @given(actuals(), projects(), projects(), st.randoms(use_true_random=False))
 def test_order_is_no_part_of_a_fingerprint(actual, components, recorded, chance):
@@ -432,3 +389,13 @@ def test_a_lowered_line_knows_who_declared_it():
     rows = sent.body.decode().splitlines()
     line = next(n for n, row in enumerate(rows, 1) if "permissionSetName" in row)
     assert locate({APP: sent.source}, APP, line) == "templates/p.j2:2"
+
+
+def test_components_under_the_orgs_own_names():
+    wanted = wanted_of(*PORTAL)
+    assert renamed(wanted, {}) is wanted
+    other = Ref("ConnectedApp", "Zebra")
+    found = renamed(wanted, {APP: other, ADMIN: SET})
+    assert [c.ref for c in found.components] == [other, SET]
+    assert found.components[0].body == wanted.components[0].body
+    assert found.access == wanted.access
