@@ -87,6 +87,8 @@ def _check_options(org: OrgState, options: DeployOptions) -> None:
             "INVALID_TYPE",
             f"'{options.test_level}' is not a valid value for the enum 'TestLevel'",
         )
+    if options.perform_retrieve:
+        raise Fault("INVALID_OPERATION", "performRetrieve is not emulated")
     if options.run_tests and options.test_level not in ("", "RunSpecifiedTests"):
         raise Fault(
             "INVALID_OPERATION",

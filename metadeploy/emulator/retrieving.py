@@ -238,6 +238,9 @@ def collect(
             files |= own
             found.setdefault(kind, []).append(component.ref.full_name)
             properties += (teller.tell(component, path) for path in own)
+    for name in request.package_names:
+        # Recalled. No org here has a package of that name.
+        messages.append((f"{name}/package.xml", f"No package named '{name}' found"))
     files = dict(sorted(files.items()))
     files["package.xml"] = _manifest(found, request.version)
     properties.append(_package_properties(org))

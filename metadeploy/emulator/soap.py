@@ -189,6 +189,8 @@ def retrieve_request(element: etree._Element, version: float) -> RetrieveRequest
         if found is None:
             raise Fault("UNSUPPORTED_API_VERSION", f"Invalid version specified:{named}")
         version = found
+    if _texts(element, "rootTypesWithDependencies"):
+        raise Fault("INVALID_OPERATION", "rootTypesWithDependencies is not emulated")
     members: dict[str, tuple[str, ...]] = {}
     unpackaged = child(element, "unpackaged")
     if unpackaged is not None:

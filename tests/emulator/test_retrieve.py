@@ -111,6 +111,14 @@ def test_unknown_types_and_jobs_are_told(deployer: Deployer) -> None:
         status(deployer, "what")
 
 
+def test_packages_are_not_there(deployer: Deployer) -> None:
+    request = RetrieveRequest({}, 66.0, package_names=("Mine",))
+    job = status(deployer, submit(deployer, request))
+    assert job.messages == (
+        ("unpackaged/Mine/package.xml", "No package named 'Mine' found"),
+    )
+
+
 def test_a_foreign_retrieve_is_not_there(deployer: Deployer, world: World) -> None:
     other = Deployer(world.create_org("other"))
     retrieve_id = submit(other, RetrieveRequest({"Profile": ("Admin",)}, 66.0))

@@ -172,6 +172,16 @@ def test_options_of_each_client(client: Client) -> None:
             "sf:INVALID_TYPE INVALID_TYPE: describeValueType of Flow is not emulated",
         ),
         (
+            "<retrieve><r><rootTypesWithDependencies>Bot</rootTypesWithDependencies></r>"
+            "</retrieve>",
+            "sf:INVALID_OPERATION INVALID_OPERATION: rootTypesWithDependencies is not",
+        ),
+        (
+            "<deploy><ZipFile></ZipFile><DeployOptions><performRetrieve>true"
+            "</performRetrieve></DeployOptions></deploy>",
+            "sf:INVALID_OPERATION INVALID_OPERATION: performRetrieve is not emulated",
+        ),
+        (
             "<retrieve><r><unpackaged><nonsense/></unpackaged></r></retrieve>",
             "sf:INVALID_OPERATION",
         ),
