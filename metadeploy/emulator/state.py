@@ -92,14 +92,18 @@ class World:
 
     def org(self, name_or_id: str) -> OrgState:
         """Return that org; an id may have 15 or 18 characters. Raises KeyError."""
-        row = self.store.one(
-            "SELECT key, id, name, settings FROM orgs WHERE name = ?1 OR id = ?1"
-            " OR (length(?1) = 15 AND substr(id, 1, 15) = ?1)",
+        found = self.store.all(
+            "SELECT key, id, name, settings FROM orgs WHERE name = ?1 OR id = ?1",
             (name_or_id,),
         )
-        if row is None:
+        if not found and len(name_or_id) == 15:
+            found = self.store.all(
+                "SELECT key, id, name, settings FROM orgs WHERE substr(id, 1, 15) = ?",
+                (name_or_id,),
+            )
+        if not found:
             raise KeyError(name_or_id)
-        return self._org_of_row(row)
+        return self._org_of_row(found[0])
 
     def orgs(self) -> list[OrgState]:
         """Return all orgs by name."""
