@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from msgspec import Struct
 
 from metadeploy import oauth_errors
 from metadeploy.connection import Connection, Json, checked_url, read_json
-from metadeploy.errors import ApiFault, AuthError, ConfigError, LostAnswer
+from metadeploy.errors import ApiFault, AuthError, LostAnswer
 from metadeploy.model import Secret, id18
 
 Clock = Callable[[], float]
@@ -67,39 +62,18 @@ def jwt_bearer(
     private_key: PEM. audience: the login host's URL. No approval page is ever shown:
     it works only for a user who may use the app.
     """
-    claims: dict[str, Json] = {
+    claims: dict[str, str | int] = {
         "iss": consumer_key,
         "sub": username,
         "aud": audience,
         "exp": int(clock()) + _ASSERTION_SECONDS,
     }
+    # Loaded only here: it loads cryptography, which most deploys can do without.
+    from metadeploy.assertion import signed
+
     assertion = signed(claims, private_key)
     grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
     return _token(connection, {"grant_type": grant, "assertion": assertion.reveal()})
-
-
-def signed(claims: Mapping[str, Json], private_key: Secret) -> Secret:
-    """Return a JWT (RFC 7519) signed with RS256. Raises ConfigError for a bad key."""
-    try:
-        key = serialization.load_pem_private_key(
-            private_key.reveal().encode(), password=None
-        )
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError("the private key is no unencrypted PEM key") from error
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ConfigError("the private key is not an RSA key: JWT bearer takes RS256")
-    header = {"alg": "RS256", "typ": "JWT"}
-    text = f"{_part(header)}.{_part(claims)}"
-    signature = key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
-    return Secret(f"{text}.{_base64url(signature)}")
-
-
-def _part(value: Mapping[str, Json]) -> str:
-    return _base64url(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def refresh(

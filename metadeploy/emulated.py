@@ -13,18 +13,20 @@ import socket
 from collections.abc import Iterable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from metadeploy.emulator.admin import admin_token
 from metadeploy.emulator.seed import admin_of
-from metadeploy.emulator.server import RunningServer, serve
 from metadeploy.emulator.settings import OrgSettings, UserSpec
 from metadeploy.emulator.state import OrgState, World, open_world
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import Org
+
+if TYPE_CHECKING:
+    from metadeploy.emulator.server import RunningServer
 
 
 class EmulatedLogin(Struct, frozen=True):
@@ -67,7 +69,7 @@ class EmulatedOrgs:
 
     def serve(self, *, port: int, tls_port: int | None) -> RunningServer:
         """Serve all orgs of the world until it is stopped; others can join it."""
-        server = serve(self.world, port=port, tls_port=tls_port)
+        server = _start(self.world, port=port, tls_port=tls_port)
         self._server = server
         note = {"url": server.url, "pid": os.getpid()}
         draft = self._folder / f"server.{os.getpid()}.json"
@@ -81,7 +83,7 @@ class EmulatedOrgs:
             running = self.running_url()
             if running is not None:
                 return running
-            self._server = serve(self.world)
+            self._server = _start(self.world)
         return self._server.url
 
     def running_url(self) -> str | None:
@@ -122,6 +124,8 @@ class EmulatedOrgs:
 
         Raises ConfigError when none runs, or it refuses what was asked.
         """
+        from metadeploy.emulator.admin import admin_token
+
         url = self.running_url()
         if url is None:
             raise ConfigError(
@@ -165,6 +169,15 @@ class EmulatedOrgs:
         user_id, found = _user(state, username)
         token = Secret(state.issue_token(user_id))
         return EmulatedLogin(token, state.id, found)
+
+
+def _start(
+    world: World, *, port: int = 0, tls_port: int | None = None
+) -> RunningServer:
+    # Loaded only here: most commands in a served world need no server of their own.
+    from metadeploy.emulator.server import serve
+
+    return serve(world, port=port, tls_port=tls_port)
 
 
 def _user(state: OrgState, username: str | None) -> tuple[str, str]:

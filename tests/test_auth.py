@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from raw_server import http, reset
 
-from metadeploy import auth
+from metadeploy import assertion, auth
 from metadeploy.connection import Connection
 from metadeploy.errors import AuthError, ConfigError, Unreachable
 from metadeploy.model import Secret, id18
@@ -102,7 +102,7 @@ def test_the_assertion_is_signed_and_says_who_asks(server_of):
 
 def test_a_key_in_its_older_form():
     old = pem(KEY, form=serialization.PrivateFormat.TraditionalOpenSSL)
-    assert auth.signed({"a": 1}, old) == auth.signed({"a": 1}, pem(KEY))
+    assert assertion.signed({"a": 1}, old) == assertion.signed({"a": 1}, pem(KEY))
 
 
 PUBLIC = KEY.public_key().public_bytes(
@@ -122,7 +122,7 @@ BAD_KEYS = {
 @pytest.mark.parametrize(("key", "said"), BAD_KEYS.values(), ids=BAD_KEYS)
 def test_a_wrong_key_is_told_without_it(key, said):
     with pytest.raises(ConfigError, match=said) as caught:
-        auth.signed({"a": 1}, key)
+        assertion.signed({"a": 1}, key)
     assert "canary" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
