@@ -253,7 +253,7 @@ class Orgs:
                         live is not None,
                     )
                 )
-        return found
+        return sorted(found, key=lambda key: key.app)
 
     def credentials(self, name: str, app: str, *, staged: bool = False) -> Credentials:
         """Return an app's key and, where it is known or the org tells it, its secret.
