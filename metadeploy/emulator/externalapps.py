@@ -34,8 +34,22 @@ GLOBAL = "ExtlClntAppGlobalOauthSettings"
 SETTINGS = "ExtlClntAppOauthSettings"
 OAUTH_POLICY = "ExtlClntAppOauthConfigurablePolicies"
 POLICY = "ExtlClntAppConfigurablePolicies"
-SATELLITES = tuple(
-    name for name in schema.metadata_types() if name.startswith("ExtlClntApp")
+# Written out, so that nobody loads the table of types to know them.
+SATELLITES = (
+    "ExtlClntAppCanvasSettings",
+    "ExtlClntAppConfigurablePolicies",
+    "ExtlClntAppGlobalOauthSettings",
+    "ExtlClntAppMobileConfigurablePolicies",
+    "ExtlClntAppMobileSettings",
+    "ExtlClntAppNotificationSettings",
+    "ExtlClntAppOauthConfigurablePolicies",
+    "ExtlClntAppOauthSecuritySettings",
+    "ExtlClntAppOauthSettings",
+    "ExtlClntAppPushConfigurablePolicies",
+    "ExtlClntAppPushSettings",
+    "ExtlClntAppSamlConfigurablePolicies",
+    "ExtlClntAppSampleConfigurablePolicies",
+    "ExtlClntAppSampleSettings",
 )
 ADMIN_APPROVED = "AdminApprovedPreAuthorized"
 _PARENT = "externalClientApplication"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from deployer import XMLNS, Deployer, app, eca, manifest, permission_set, row_of
 
+from metadeploy import schema
 from metadeploy.emulator import apps, records
 from metadeploy.emulator.externalapps import (
     OAUTH_POLICY,
     POLICY,
+    SATELLITES,
     replace_credentials,
     satellite,
 )
@@ -333,3 +335,8 @@ def test_keys_are_well_formed_and_lists_bounded(deployer: Deployer) -> None:
     wide = files[path].replace("</ExtlClntAppOauthSettings>", ranges + "</Extl")
     wide = wide.removesuffix("</Extl") + "</ExtlClntAppOauthSettings>"
     assert deployer.problem({**files, path: wide}) == "Invalid plugin settings"
+
+
+def test_the_satellites_are_those_of_the_table() -> None:
+    kinds = [name for name in schema.metadata_types() if name.startswith("ExtlClnt")]
+    assert list(SATELLITES) == kinds
