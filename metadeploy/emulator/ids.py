@@ -28,6 +28,7 @@ PREFIXES = {
     "RetrieveRequest": "09S",
     "InstalledSubscriberPackage": "0A3",
     "SubscriberPackage": "033",
+    "SourceMember": "0MZ",
     "ConnectedApp": "0H4",
     "ApexClass": "01p",
     "ApexPage": "066",

@@ -248,11 +248,22 @@ class OrgTables:
         return str(row[0]) if row else ""
 
     def remove(self, ref: Ref) -> None:
-        """Forget a component, if it is there."""
-        self.world.store.write(
-            "DELETE FROM components WHERE org = ? AND type = ? AND name = ?",
-            (self.key, ref.type, ref.full_name),
-        )
+        """Forget a component, if it is there; the log keeps that it was."""
+        with self.world.transaction():
+            found = self.component(ref)
+            if found is None:
+                return
+            self.world.store.write(
+                "DELETE FROM components WHERE org = ? AND type = ? AND name = ?",
+                (self.key, ref.type, ref.full_name),
+            )
+            self.log(
+                "component removed",
+                type=ref.type,
+                name=ref.full_name,
+                id=found.id,
+                by=found.modified_by,
+            )
 
     # -- the log
 

@@ -15,6 +15,7 @@ from metadeploy.emulator.rest_call import Call, Routes, rest_value
 from metadeploy.emulator.sobjects import SObject, sobject
 from metadeploy.emulator.soql import Column, Result, Row
 from metadeploy.emulator.state import OrgState, Plain, Record
+from metadeploy.emulator.tracking import SOURCE_MEMBER, source_members, tracks_source
 from metadeploy.emulator.wire import Answer, Json, json_answer
 
 PAGE = 2000
@@ -29,9 +30,17 @@ TOOLING = frozenset(
         "User",
     }
 )
-"""sObjects the Tooling API knows here. SetupEntityAccess is none; observed."""
+"""sObjects the Tooling API knows here. SetupEntityAccess is none; observed.
+
+Orgs that track their sources know SourceMember too: see `tooling_knows`.
+"""
 _CURSOR_SECONDS = 2 * 24 * 3600.0
 _NUMBERS = frozenset({"int", "double", "currency", "percent"})
+
+
+def tooling_knows(org: OrgState, name: str) -> bool:
+    """Whether an org's Tooling API has the sObject of that name."""
+    return name in TOOLING or (name == SOURCE_MEMBER and tracks_source(org))
 
 
 class RestSource:
@@ -44,12 +53,15 @@ class RestSource:
     def describe(self, name: str) -> SObject:
         """Return an sObject's fields. Raises Fault INVALID_TYPE."""
         found = self._org.describe(name)
-        if found.name not in TOOLING if self._tooling else found.tooling:
+        known = tooling_knows(self._org, found.name)
+        if not known if self._tooling else found.tooling:
             raise Fault("INVALID_TYPE", f"sObject type '{name}' is not supported.")
         return found
 
     def records(self, name: str) -> Sequence[Record]:
         """Return all records of an sObject."""
+        if name == SOURCE_MEMBER:
+            return source_members(self._org)
         return self._org.records(name)
 
 

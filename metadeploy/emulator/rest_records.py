@@ -17,7 +17,7 @@ from metadeploy.emulator.rest_call import (
     record_values,
     rest_value,
 )
-from metadeploy.emulator.rest_query import TOOLING
+from metadeploy.emulator.rest_query import TOOLING, tooling_knows
 from metadeploy.emulator.sobjects import SField, SObject, sobject_of_id
 from metadeploy.emulator.wire import Answer, Json, json_answer
 from metadeploy.model import id18
@@ -32,7 +32,7 @@ def _table(call: Call, *, tooling: bool = False) -> SObject:
         found = call.org.describe(call.args[0])
     except Fault:
         raise no_resource() from None
-    if found.name not in TOOLING if tooling else found.tooling:
+    if not tooling_knows(call.org, found.name) if tooling else found.tooling:
         raise no_resource()
     return found
 

@@ -164,9 +164,14 @@ _TABLES: dict[str, str] = {
     "SubscriberPackage": """
         Name:string/! NamespacePrefix:string Description:string
         IsPackageValid:boolean/!""",
+    # Only scratch orgs have it; see `tracking`.
+    "SourceMember": """
+        MemberIdOrName:string/! MemberType:string/! MemberName:string/!
+        IsNameObsolete:boolean/! IsNewMember:boolean/! RevisionCounter:int/!
+        ChangedBy:string""",
 }
 _TOOLING_ONLY = frozenset(
-    {"DeployRequest", "InstalledSubscriberPackage", "SubscriberPackage"}
+    {"DeployRequest", "InstalledSubscriberPackage", "SourceMember", "SubscriberPackage"}
 )
 _CHILDREN: dict[str, tuple[ChildRelation, ...]] = {
     "User": (

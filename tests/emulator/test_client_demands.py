@@ -12,7 +12,8 @@ from metadeploy.emulator import records
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.seed import admin_of
 from metadeploy.emulator.server import RunningServer
-from metadeploy.emulator.state import OrgState
+from metadeploy.emulator.settings import OrgSettings
+from metadeploy.emulator.state import OrgState, World
 from metadeploy.model import Ref
 
 
@@ -54,3 +55,53 @@ def test_the_installed_packages_can_be_asked_for(
     refused = requests.get(data, params={"q": query}, headers=bearer, timeout=5)
     assert refused.status_code == 400
     assert refused.json()[0]["errorCode"] == "INVALID_TYPE"
+
+
+def test_a_scratch_org_tells_what_changed_since(
+    server: RunningServer, world: World, clock
+) -> None:
+    """Salesforce CLI reads SourceMember before and after each deploy to one."""
+    org = world.create_org("scratch", OrgSettings(kind="scratch"))
+    admin = admin_of(org)
+    bearer = {"Authorization": f"Bearer {org.issue_token(admin)}"}
+
+    def since(revision: int) -> list[tuple[object, ...]]:
+        query = (
+            "SELECT MemberIdOrName, MemberType, MemberName, IsNameObsolete,"
+            " RevisionCounter, IsNewMember, ChangedBy, LastModifiedDate"
+            f" FROM SourceMember WHERE RevisionCounter > {revision}"
+        )
+        url = f"{server.url}/services/data/v66.0/tooling/query"
+        found = requests.get(url, params={"q": query}, headers=bearer, timeout=5)
+        return [
+            (r["MemberName"], r["IsNameObsolete"], r["IsNewMember"])
+            for r in found.json()["records"]
+        ]
+
+    assert since(0) == []
+    for name in ("First", "Second"):
+        values = {"Name": name, "Label": name}
+        org.create_record("PermissionSet", values, as_user=admin)
+    assert sorted(since(0)) == [("First", False, True), ("Second", False, True)]
+
+    made = int(clock.now * 1_000_000)
+    clock.now += 1
+    first = org.component(Ref("PermissionSet", "First"))
+    assert first is not None
+    org.update_record("PermissionSet", first.id, {"Label": "1"}, as_user=admin)
+    assert since(made) == [("First", False, False)]
+    org.delete_record("PermissionSet", first.id, as_user=admin)
+    assert since(made) == [("First", True, False)]
+
+
+@pytest.mark.parametrize("kind", ["developer", "sandbox", "production"])
+def test_other_orgs_track_no_sources(
+    server: RunningServer, world: World, kind: str
+) -> None:
+    """Salesforce CLI goes on only after this very 404."""
+    org = world.create_org("other", OrgSettings(kind=kind))
+    bearer = {"Authorization": f"Bearer {org.issue_token(admin_of(org))}"}
+    url = f"{server.url}/services/data/v66.0/tooling/sobjects/SourceMember/describe"
+    found = requests.get(url, headers=bearer, timeout=5)
+    assert found.status_code == 404
+    assert found.json()[0]["message"] == "The requested resource does not exist"
