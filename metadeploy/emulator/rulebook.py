@@ -320,7 +320,7 @@ COMPLAINTS: Mapping[str, Complaint] = MappingProxyType(
         "duplicate_access": Complaint(
             "duplicate value found: ParentId, SetupEntityId duplicates value on record"
             " with id: {id}",
-            "the same access row twice",
+            "the same access row created by hand twice",
             "inferred",
             "",
             "record",

@@ -262,9 +262,25 @@ REST_BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour(
         "tooling/query",
-        "Knows DeployRequest, Organization, PermissionSet, Profile and User.",
+        "Knows DeployRequest, Organization, PermissionSet, Profile and User, and"
+        " InstalledSubscriberPackage, of which there are none.",
         "inferred",
-        "that SetupEntityAccess is none of them is observed",
+        "that SetupEntityAccess is none of them is observed, as is that CumulusCI asks"
+        " for the packages",
+    ),
+    Behaviour(
+        "tooling/query",
+        "Scratch orgs track their sources: SourceMember tells what was changed and"
+        " removed, with a RevisionCounter that grows with time. Other orgs do not.",
+        "documented",
+        "Tooling API Developer Guide; Salesforce CLI's use of it is observed",
+    ),
+    Behaviour(
+        "SetupEntityAccess",
+        "A row that a deploy made may be created by hand once more: it is the same row"
+        " then, and a further creation is refused.",
+        "inferred",
+        "checks of Salesforce CLI and simple-salesforce do so",
     ),
     Behaviour(
         "metadata/deployRequest",
