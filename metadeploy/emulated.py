@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from metadeploy.emulator.seed import admin_of
-from metadeploy.emulator.settings import OrgSettings, UserSpec
+from metadeploy.emulator.settings import DEFAULT_LICENSES, OrgSettings, UserSpec
 from metadeploy.emulator.state import OrgState, World, open_world
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
@@ -198,12 +198,19 @@ def _settings(org: Org) -> OrgSettings:
     said = org.file.emulator
     return OrgSettings(
         kind=said.kind,
+        edition=said.edition,
         connected_app_creation=said.connected_app_creation,
+        eca_consumer_keys=said.eca_consumer_keys,
+        secrets_in_rest=said.secrets_in_rest,
         api_access_control=said.api_access_control,
         api_access_control_available=said.api_access_control_available,
         installed_apps=tuple(said.installed_apps),
         soap_login=said.soap_login,
         deploy_polls=said.deploy_polls,
+        retrieve_polls=said.retrieve_polls,
         app_propagation_polls=said.app_propagation_polls,
+        access_token_minutes=said.access_token_minutes,
+        licenses=(*DEFAULT_LICENSES, *said.licenses),
+        profiles=tuple(said.profiles.items()),
         users=tuple(UserSpec(u.username, profile=u.profile) for u in said.users),
     )

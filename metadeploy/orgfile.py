@@ -87,16 +87,26 @@ class EmulatedUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an emulated org is like: what it has, allows, and how slow it is."""
+    """What an emulated org is like: what it has, allows, and how slow it is.
+
+    licenses: beside those that every org has. profiles: further ones, name → licence.
+    """
 
     kind: Literal["production", "sandbox", "scratch", "developer"] = "developer"
+    edition: str = ""
     connected_app_creation: Literal["allowed", "blocked"] = "allowed"
+    eca_consumer_keys: bool = True
+    secrets_in_rest: bool = True
     api_access_control: bool = False
     api_access_control_available: bool = False
     installed_apps: list[str] = []
     soap_login: bool = True
     deploy_polls: int = 0
+    retrieve_polls: int = 0
     app_propagation_polls: int = 0
+    access_token_minutes: int = 120
+    licenses: list[str] = []
+    profiles: dict[str, str] = {}
     users: list[EmulatedUser] = []
 
 

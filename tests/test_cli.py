@@ -839,3 +839,21 @@ def test_a_portal_user_is_logged_in_without_being_asked(runner, project, key_pai
     proofs = {p["app"]: p for p in ran.json["orgs"][0]["proofs"]}
     assert (proofs["Portal"]["flow"], proofs["Portal"]["ok"]) == ("jwt", True)
     assert private.splitlines()[3] not in ran.out + ran.err
+
+
+def test_what_an_emulated_org_is_like_is_said_in_its_file(runner, project):
+    edit(
+        project / "orgs/dev.yaml",
+        "values:",
+        "emulator:\n  kind: sandbox\n  edition: Unlimited Edition\n"
+        "  eca_consumer_keys: false\n"
+        "  profiles: {Partner Portal: Customer Community}\n"
+        "  users: [{username: p@acme.example, profile: Partner Portal}]\nvalues:",
+    )
+    ran = runner("deploy", "dev", "--auto-approve", "--json")
+    assert ran.code == 0, ran.out
+    # An org may refuse the key of an External Client App: then it makes one itself.
+    assert ran.json["orgs"][0]["ownKeys"] == ["Ledger"]
+    token = runner("emulator", "token", "dev", "--username", "p@acme.example")
+    assert "has no user" not in token.err
+    assert runner("plan", "dev", "--detailed-exitcode").code == 0
