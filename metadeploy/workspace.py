@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -44,9 +45,12 @@ class Workspace(Struct, frozen=True):
         """Return the master of emulated orgs, made in .metadeploy/ on first use."""
         path = self.state / "emulated-master"
         try:
-            return Secret(path.read_text("ascii"))
-        except FileNotFoundError:
+            if path.exists():
+                return Secret(path.read_text("ascii"))
             return Secret(write_private(path, os.urandom(32).hex()))
+        except (OSError, UnicodeDecodeError) as error:
+            what = f"cannot use .metadeploy/{path.name}: {_why(error)}"
+            raise ConfigError(what) from error
 
     def secret(self, source: SecretSource | str) -> Secret:
         """Return a secret from where an org file says it is. Raises ConfigError."""
@@ -59,32 +63,45 @@ class Workspace(Struct, frozen=True):
 
         Raises ConfigError for a name that the file has already.
         """
-        from ruamel.yaml import YAML
 
-        yaml = YAML()
-        yaml.preserve_quotes = True
-        file = self.root / path
-        data = yaml.load(file.read_text("utf-8"))
-        there = data.setdefault("values", {})
-        for name, value in values.items():
-            if name in there:
-                raise ConfigError(f"{path} has a value {name} already")
-            there[name] = value
-        out = io.StringIO()
-        yaml.dump(data, out)
-        replace_text(file, out.getvalue())
+        def add(there: dict[str, Plain]) -> None:
+            for name, value in values.items():
+                if name in there:
+                    raise ConfigError(f"{path} has a value {name} already")
+                there[name] = value
+
+        self._change(path, "values", add)
 
     def set_kinds(self, path: str, apps: Iterable[str], kind: str) -> None:
         """Say in an org file which kind its apps are; the rest of it stays."""
+
+        def set_(there: dict[str, Any]) -> None:
+            for app in apps:
+                if there.get(app) is None:
+                    there[app] = {}
+                there[app]["kind"] = kind
+
+        self._change(path, "apps", set_)
+
+    def _change(
+        self, path: str, section: str, change: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Change a mapping of an org file; comments and order of the rest stay."""
         from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
 
         yaml = YAML()
         yaml.preserve_quotes = True
         file = self.root / path
-        data = yaml.load(file.read_text("utf-8"))
-        there = data.setdefault("apps", {})
-        for app in apps:
-            there.setdefault(app, {})["kind"] = kind
+        try:
+            data = yaml.load(file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, YAMLError) as error:
+            raise ConfigError(f"cannot read {path}: {_why(error)}") from error
+        data = {} if data is None else data
+        there = data.get(section)
+        there = {} if there is None else there
+        change(there)
+        data[section] = there
         out = io.StringIO()
         yaml.dump(data, out)
         replace_text(file, out.getvalue())
@@ -96,17 +113,29 @@ class Workspace(Struct, frozen=True):
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("x", encoding="utf-8") as out:
                 out.write(text)
-        except FileExistsError:
-            raise ConfigError(f"{path} is there already") from None
         except OSError as error:
+            if file.exists():
+                raise ConfigError(f"{path} is there already") from None
             raise ConfigError(f"cannot write {path}: {_why(error)}") from error
 
     def make_state(self) -> Path:
-        """Make .metadeploy/, for the owner alone and ignored by git; return it."""
-        self.state.mkdir(mode=0o700, exist_ok=True)
-        ignore = self.state / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", "ascii")
+        """Make .metadeploy/, for the owner alone and ignored by git; return it.
+
+        Raises ConfigError where that cannot be, or it is a link to somewhere else.
+        """
+        if self.state.is_symlink():
+            raise ConfigError(
+                ".metadeploy is a link: a folder of the project is needed"
+            )
+        try:
+            self.state.mkdir(mode=0o700, exist_ok=True)
+            with (self.state / ".gitignore").open("x", encoding="ascii") as file:
+                file.write("*\n")
+        except FileExistsError:
+            if not self.state.is_dir():
+                raise ConfigError(".metadeploy is there, but no folder") from None
+        except OSError as error:
+            raise ConfigError(f"cannot make .metadeploy: {_why(error)}") from error
         return self.state
 
 
@@ -138,17 +167,26 @@ def read_secret(source: SecretSource, base: Path) -> Secret:
     base: what a relative file is below, and where a command runs. Raises ConfigError.
     """
     if source.env is not None:
-        text = os.environ.get(source.env)
-        if not text:
-            raise ConfigError(f"the variable {source.env} is not set")
-        return Secret(text)
-    if source.file is not None:
-        path = base / Path(source.file).expanduser()
-        try:
-            return Secret(path.read_text("utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {source.file}: {_why(error)}") from None
-    return _from_command(source.command or [], base)
+        text = os.environ.get(source.env, "")
+        nothing = f"the variable {source.env} is not set"
+    elif source.file is not None:
+        text = _read(base, source.file)
+        nothing = f"cannot read {source.file}: it is empty"
+    else:
+        command = source.command or []
+        text = _output(command, base)
+        nothing = f"the command {_name(command)} gave no secret: it printed nothing"
+    if not text.strip():
+        raise ConfigError(nothing)
+    return Secret(text.strip())
+
+
+def _read(base: Path, name: str) -> str:
+    try:
+        return (base / Path(name).expanduser()).read_text("utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        # Not "from": what was read may be in it.
+        raise ConfigError(f"cannot read {name}: {_why(error)}") from None
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -184,40 +222,74 @@ def write_private(path: Path, text: str) -> str:
 
 def _texts(root: Path, folder: str) -> dict[str, str]:
     """Return path → text of every file below a folder; links are not followed."""
+    if (root / folder).is_symlink():
+        raise ConfigError(f"{folder.rstrip('/')} is a link: links are not followed")
     found: dict[str, str] = {}
-    for place, folders, names in os.walk(root / folder):
+    for place, folders, names in os.walk(root / folder, onerror=_unreadable):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             path = Path(place) / name
             if name.startswith(".") or path.is_symlink():
                 continue
-            shown = path.relative_to(root).as_posix()
             if len(found) >= _MAX_FILES:
                 raise ConfigError(f"more than {_MAX_FILES} files below {folder}")
-            try:
-                found[shown] = path.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"cannot read {shown}: {_why(error)}") from error
+            shown = path.relative_to(root).as_posix()
+            found[_name_of(shown)] = _text_of(path, shown)
     return found
 
 
-def _from_command(command: list[str], root: Path) -> Secret:
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # no project has all the folders
+        raise ConfigError(f"cannot read {error.filename}: {_why(error)}") from error
+
+
+def _name_of(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise ConfigError(f"{shown} has a name that is not UTF-8") from error
+    return path
+
+
+def _text_of(path: Path, shown: str) -> str:
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise ConfigError(f"cannot read {shown}: it is no file")
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {shown}: {_why(error)}") from error
+
+
+def _output(command: list[str], root: Path) -> str:
     """Run a command without a shell; its standard output is the secret."""
     import subprocess  # few org files name a command, and it costs each start 3 ms
 
-    name = command[0] if command else "nothing"
+    # What is ours to know, such as the master secret, is none of its business.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("METADEPLOY_")}
     try:
         done = subprocess.run(  # noqa: S603 - the user's own file names it
             command,
             cwd=root,
+            env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_COMMAND_SECONDS,
             check=True,
         )
-    except (OSError, IndexError, subprocess.SubprocessError) as error:
-        raise ConfigError(f"the command {name} gave no secret: {_why(error)}") from None
-    return Secret(done.stdout.decode("utf-8", "replace").strip())
+        return done.stdout.decode("utf-8")
+    except subprocess.CalledProcessError as error:
+        why = f"it ended with {error.returncode}"
+    except subprocess.TimeoutExpired:
+        why = f"it took more than {_COMMAND_SECONDS} s"
+    except (OSError, ValueError, IndexError) as error:
+        why = _why(error)
+    # Not within "except": what it printed is in those errors.
+    raise ConfigError(f"the command {_name(command)} gave no secret: {why}")
+
+
+def _name(command: list[str]) -> str:
+    return command[0] if command else "nothing"
 
 
 def _why(error: Exception) -> str:
@@ -225,4 +297,4 @@ def _why(error: Exception) -> str:
         return "it is not UTF-8 text"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return type(error).__name__
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
