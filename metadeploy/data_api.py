@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from metadeploy.access import profile_label, profile_name
 from metadeploy.connection import Connection, Json, read_json
 from metadeploy.errors import ApiFault, LostAnswer
+from metadeploy.lockdown import AppUser, InstalledApp, Survey
 from metadeploy.model import Ref, id18
 from metadeploy.plan import OrgFacts
 
@@ -96,6 +97,107 @@ class DataApi:
             raise ApiFault("", f"the org has {len(rows)} apps labelled {app!r}")
         return _text(rows[0], "Id") if rows else None
 
+    def app_names(self) -> tuple[str, ...]:
+        """Return the labels of all apps that the org knows, of other orgs too."""
+        rows = self.query("SELECT Name FROM ConnectedApplication")
+        return tuple(sorted(_text(row, "Name") for row in rows))
+
+    def survey(self) -> Survey:
+        """Return which apps the org has and who uses them, as far as it lets us read.
+
+        Source: object reference, ConnectedApplication, OauthToken; what an org or its
+        administrator hides is named in `unread`.
+        """
+        unread: list[str] = []
+
+        def rows(what: str, soql: str) -> list[Row]:
+            try:
+                return self.query(soql)
+            except ApiFault as fault:
+                unread.append(f"{what} ({fault.code or fault.message})")
+                return []
+
+        apps = self._apps(rows)
+        users = tuple(
+            AppUser(
+                _text(row, "AppName"),
+                _text(_inner(row, "User"), "Username"),
+                _inner(row, "User").get("UserType") == "Standard",
+            )
+            for row in rows(
+                "who uses which app",
+                "SELECT AppName, User.Username, User.UserType FROM OauthToken"
+                " WHERE User.IsActive = true",
+            )
+        )
+        names = sorted({user.username for user in users})
+        unhindered = rows(
+            "who may use any API client",
+            "SELECT Assignee.Username FROM PermissionSetAssignment"
+            " WHERE PermissionSet.PermissionsUseAnyApiClient = true",
+        )
+        by_profile = rows(
+            "which profiles may use any API client",
+            "SELECT Username FROM User WHERE Profile.PermissionsUseAnyApiClient = true",
+        )
+        return Survey(
+            apps,
+            tuple(dict.fromkeys(users)),
+            self._held(names),
+            frozenset(_text(_inner(r, "Assignee"), "Username") for r in unhindered)
+            | frozenset(_text(r, "Username") for r in by_profile),
+            tuple(unread),
+        )
+
+    def _apps(self, rows: Callable[[str, str], list[Row]]) -> tuple[InstalledApp, ...]:
+        connected = rows(
+            "connected apps",
+            "SELECT Id, Name, OptionsAllowAdminApprovedUsersOnly"
+            " FROM ConnectedApplication",
+        )
+        external = rows(
+            "External Client Apps",
+            "SELECT Id, MasterLabel FROM ExternalClientApplication",
+        )
+        policies = rows(
+            "policies of External Client Apps",
+            "SELECT ExternalClientApplicationId FROM ExtlClntAppOauthPlcyCnfg"
+            " WHERE PermittedUsersPolicyType = 'AdminApprovedPreAuthorized'",
+        )
+        closed = {_text(r, "ExternalClientApplicationId") for r in policies}
+        found = [
+            (_text(r, "Id"), _text(r, "Name"), _is_closed(r)) for r in connected
+        ] + [
+            (_text(r, "Id"), _text(r, "MasterLabel"), r["Id"] in closed)
+            for r in external
+        ]
+        holders = self.holders(app_id for app_id, _, _ in found)
+        return tuple(
+            InstalledApp(label, is_closed, frozenset(holders[app_id]))
+            for app_id, label, is_closed in found
+        )
+
+    def _held(self, usernames: Sequence[str]) -> dict[str, frozenset[Ref]]:
+        """Return each user's profile and permission sets."""
+        held: dict[str, set[Ref]] = {name: set() for name in usernames}
+        for start in range(0, len(usernames), 50):
+            names = ", ".join(map(_quoted, usernames[start : start + 50]))
+            for row in self.query(
+                f"SELECT Username, Profile.Name FROM User WHERE Username IN ({names})"
+            ):
+                label = _text(_inner(row, "Profile"), "Name")
+                held[_text(row, "Username")].add(Ref("Profile", profile_name(label)))
+            for row in self.query(
+                "SELECT Assignee.Username, PermissionSet.Name"
+                " FROM PermissionSetAssignment WHERE"
+                f" PermissionSet.IsOwnedByProfile = false AND"
+                f" Assignee.Username IN ({names})"
+            ):
+                name = _text(_inner(row, "PermissionSet"), "Name")
+                user = _text(_inner(row, "Assignee"), "Username")
+                held[user].add(Ref("PermissionSet", name))
+        return {name: frozenset(refs) for name, refs in held.items()}
+
     def grant(self, parent_id: str, app_id: str) -> None:
         """Give the holder the app. The org derives the row's type from the id."""
         body: Json = {"ParentId": parent_id, "SetupEntityId": app_id}
@@ -145,6 +247,10 @@ def _quoted(text: str) -> str:
     """Write a text as a SOQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _is_closed(row: Row) -> bool:
+    return row.get("OptionsAllowAdminApprovedUsersOnly") is True
 
 
 def _text(row: Row, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from metadeploy import externalapp, keys, package, schema, xmlfile
+from metadeploy import externalapp, installed, keys, lockdown, package, schema, xmlfile
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action, Change, access_changes
 from metadeploy.errors import (
@@ -26,6 +26,7 @@ from metadeploy.errors import (
     StalePlan,
     Unreachable,
 )
+from metadeploy.lockdown import Survey
 from metadeploy.model import (
     METADATA_NS,
     Component,
@@ -41,6 +42,7 @@ from metadeploy.plan import (
     OrgFacts,
     Plan,
     Refusal,
+    Risk,
     locate,
     make_plan,
     renamed,
@@ -109,6 +111,8 @@ class DataApi(Protocol):
     def holders(self, app_ids: Iterable[str]) -> dict[str, dict[Ref, str]]: ...
     def parent_id(self, holder: Ref) -> str: ...
     def app_id(self, app: str) -> str | None: ...
+    def app_names(self) -> tuple[str, ...]: ...
+    def survey(self) -> Survey: ...
     def grant(self, parent_id: str, app_id: str) -> None: ...
     def revoke(self, row_id: str) -> None: ...
 
@@ -309,8 +313,14 @@ def plan(
         allowed=allowed,
         replaced=renewals(actual),
     )
-    found = _collisions(target, made) or _creation_blocked(target, made)
-    return replace(made, refusals=(*made.refusals, *found))
+    found = installed.refusals(target.data, made, actual.access)
+    found += _collisions(target, made) or _creation_blocked(target, made)
+    risks: tuple[Risk, ...] = ()
+    if lockdown.switched_on(made):
+        target.progress.step("asking who uses which app")
+        risks, locked = lockdown.assess(made, target.data.survey())
+        found += tuple(r for r in locked if r.code not in allowed)
+    return replace(made, refusals=(*made.refusals, *found), risks=risks)
 
 
 _OTHER_KIND = {

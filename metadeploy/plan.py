@@ -78,6 +78,13 @@ class Refusal(Struct, frozen=True):
         return f"{self.message}. {self.advice}"
 
 
+class Risk(Struct, frozen=True):
+    """What may go wrong though the plan does what it says: its code, and in words."""
+
+    code: str
+    message: str
+
+
 class Plan(Struct, frozen=True):
     """What makes the org match, in the order of Ref; nothing in it is a secret.
 
@@ -96,6 +103,7 @@ class Plan(Struct, frozen=True):
     new_keys: tuple[NewKey, ...]
     fingerprint: str
     replaced: tuple[Ref, ...] = ()
+    risks: tuple[Risk, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -113,7 +121,8 @@ def make_plan(
     """Return what turns `actual` into `wanted`.
 
     recorded: the components as we last deployed them. allowed: codes of refusals
-    that the user has allowed: "production", "lockout", "interruption".
+    that the user has allowed: "production", "lockout", "interruption",
+    "api-access-control".
     replaced: connected apps to be deleted first and created anew, with a new key.
     """
     live, actual = actual, _without(actual, replaced)

@@ -58,9 +58,9 @@ def test_access_is_declared_nowhere_else() -> None:
 
 
 def test_access_to_an_app_of_others() -> None:
-    assert found(holder(*access("Salesforce_CLI"), *access("a b"))) == [
-        "2: warning: Salesforce_CLI is no app of this project [MD301]",
-        "6: 'a b' cannot be the API name of an app [MD302]",
+    assert found(holder(*access("Salesforce CLI"), *access("a" * 81))) == [
+        "2: warning: Salesforce CLI is no app of this project [MD301]",
+        f"6: '{'a' * 60}…' cannot be the name of an app [MD302]",
     ]
     assert found(app(), holder(*access("Portl"))) == [
         "2: warning: Portl is no app of this project; did you mean Portal? [MD301]"

@@ -46,6 +46,14 @@ _INTERRUPTION = click.option(
     help="Allow an app to be deleted and created anew, for a new key.",
 )
 
+_LOCKDOWN = click.option(
+    "--allow-api-lockdown",
+    "allowed",
+    flag_value="api-access-control",
+    multiple=True,
+    help="Allow API Access Control to keep users out of apps.",
+)
+
 
 def orgs(*, required: bool = False) -> Callable[[F], F]:
     """Return the decorator for a command's ORG arguments."""
@@ -55,7 +63,7 @@ def orgs(*, required: bool = False) -> Callable[[F], F]:
 
 def allowances(command: F) -> F:
     """Add the flags that allow what a plan otherwise refuses."""
-    return production(_LOCKOUT(_INTERRUPTION(command)))
+    return production(_LOCKOUT(_INTERRUPTION(_LOCKDOWN(command))))
 
 
 def find_workspace() -> Workspace:

@@ -47,6 +47,9 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     if plan.access_changes:
         yield ""
         yield from map(_access_line, plan.access_changes)
+    for risk in plan.risks:
+        yield ""
+        yield f"  {styled('Risk:', fg='yellow', bold=True)} {shown(risk.message)}"
     for refusal in plan.refusals:
         yield ""
         yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
@@ -226,6 +229,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             for r in plan.refusals
         ],
         "replaced": [{"type": r.type, "fullName": r.full_name} for r in plan.replaced],
+        "risks": [{"code": r.code, "message": r.message} for r in plan.risks],
         "fingerprint": plan.fingerprint,
     }
 

@@ -12,7 +12,8 @@ from msgspec import Struct
 from metadeploy.model import Problem
 from metadeploy.rules.reading import File, all_of, first_of, is_true, show, value_of
 
-_APP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+# An API name, or the label by which records know an app of another org.
+_APP_NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,78}[^\s\x00-\x1f])?")
 _POLICY = "ExtlClntAppOauthConfigurablePolicies"
 _LISTS = ("commaSeparatedPermissionSet", "commaSeparatedProfile")
 
@@ -54,7 +55,7 @@ def check(files: Iterable[File]) -> Iterator[Problem]:
 def _access(access: _Access, apps: Mapping[str, _App]) -> Iterator[Problem]:
     app = apps.get(access.app)
     if not _APP_NAME.fullmatch(access.app):
-        text = f"{show(access.app)} cannot be the API name of an app"
+        text = f"{show(access.app)} cannot be the name of an app"
         yield access.file.problem("MD302", text, access.element)
     elif app is None:
         near = get_close_matches(access.app, apps, n=1, cutoff=0.8)

@@ -252,8 +252,9 @@ _ACCESS = (
     error(
         "MD302",
         "app-name",
-        why="Access names an app by its API name, not by its label.",
-        remedy="Use the API name.",
+        why="Access names an app of ours by its API name, an app of another org by its "
+        "label; neither has more than 80 characters.",
+        remedy="Use that name.",
         source=GUIDE,
     ),
     error(
