@@ -556,11 +556,14 @@ class _Sender(Struct):
             return _NOTHING_SENT
         sent = self._with_keys(plan, package_, master)
         result = self._deploy(plan, sent)
-        if _refuses_keys(result, plan):
+        refused = _keys_refused(result, plan)
+        if refused:
             # Orgs differ in whether an External Client App may bring a key (observed).
             self.target.progress.step("the org wants to make the key itself")
-            self.sent_keys = dict.fromkeys(self.sent_keys, "")
-            sent = tuple(map(keys.without_key, sent))
+            for key in plan.new_keys:
+                if key.component in refused:
+                    self.sent_keys[key.app] = ""
+            sent = tuple(keys.without_key(c) if c.ref in refused else c for c in sent)
             result = self._deploy(plan, sent)
         if not (result.done and result.success and result.status == "Succeeded"):
             # Whatever it is called, it is no success.
@@ -602,18 +605,15 @@ class _Sender(Struct):
         return tuple(sent)
 
 
-def _refuses_keys(result: DeployResult, plan: Plan) -> bool:
-    """Tell if the org refuses the key of an app that it does not have yet."""
-    new = {
-        (k.component.type, k.component.full_name)
-        for k in plan.new_keys
-        if k.component not in plan.replaced
-    }
-    return any(
-        "You cannot provide a Consumer Key" in m.problem
+def _keys_refused(result: DeployResult, plan: Plan) -> frozenset[Ref]:
+    """Return the components whose key the org refuses though it has no such app."""
+    new = {k.component for k in plan.new_keys if k.component not in plan.replaced}
+    refused = {
+        Ref(m.component_type, m.full_name)
         for m in result.messages
-        if not m.success and (m.component_type, m.full_name) in new
-    )
+        if not m.success and "You cannot provide a Consumer Key" in m.problem
+    }
+    return frozenset(new & refused)
 
 
 # What a plan that changes access only, by records, has for a deploy.

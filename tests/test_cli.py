@@ -387,11 +387,19 @@ def test_a_saved_plan_is_applied_exactly_or_refused_as_stale(runner, project):
     assert "has no plan for uat" in other.err
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[" * 99999, '{"metadeploy_plan": 9}'])
-def test_what_is_no_plan_is_refused(runner, project, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "this is no plan that can be applied"),
+        ("{}", "this is no plan that can be applied"),
+        ("[" * 99999, "this is no plan that can be applied"),
+        ('{"metadeploy_plan": 9}', "Plan again with this version of metadeploy."),
+    ],
+)
+def test_what_is_no_plan_is_refused(runner, project, text, message):
     (project / "p.json").write_text(text)
     ran = runner("deploy", "--plan", project / "p.json", "--auto-approve")
-    assert (ran.code, "this is no plan that can be applied" in ran.err) == (1, True)
+    assert (ran.code, message in ran.err) == (1, True), ran.err
     assert "cannot read" in runner("deploy", "--plan", project / "absent").err
 
 
