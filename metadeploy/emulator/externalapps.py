@@ -327,7 +327,7 @@ def write_oauth_policy(writer: Writer, ref: Ref, tree: Tree) -> Written:
     before = text(stored_tree(old), "permittedUsersPolicyType")
     settled = {**_default_oauth_policy(app), **without_empty(tree)}
     settled[_PARENT] = [app]
-    parents = _policy_parents(org, settled)
+    parents = _policy_parents(org, tree)
     for name in ("commaSeparatedPermissionSet", "commaSeparatedProfile"):
         settled.pop(name, None)
     changed = parents is not None and records.replace_access(
@@ -367,7 +367,8 @@ def _check_policy(org: OrgState, tree: Tree) -> None:
 def _policy_parents(org: OrgState, tree: Tree) -> set[str] | None:
     """Return who shall have access; None where the policy says nothing of it.
 
-    Observed: names, not the ids of the documentation; ids are taken as well.
+    Inferred: an empty element clears the list, as in a ConnectedApp. Observed: names,
+    not the ids of the documentation; ids are taken as well.
     """
     names = ("commaSeparatedPermissionSet", "commaSeparatedProfile")
     if not any(name in tree for name in names):

@@ -38,7 +38,9 @@ def write_profile(writer: Writer, ref: Ref, tree: Tree) -> Written:
     sent = without_empty(tree)
     for name in ("custom", "userLicense", "fullName"):
         sent.pop(name, None)
+    name = profiles.display_name(unquote(ref.full_name))
     if old is None:
+        _refuse_taken_name(writer, name)
         license_name = text(tree, "userLicense") or "Salesforce"
         if not records.license_id(writer.org, license_name):
             raise not_found("userLicense", "UserLicense", license_name)
@@ -54,7 +56,6 @@ def write_profile(writer: Writer, ref: Ref, tree: Tree) -> Written:
         raise BadFile(complaint)
     settled = profiles.settled(with_defaults(merged, "Profile"), "Profile")
     written = put_tree(writer, ref, settled)
-    name = profiles.display_name(unquote(ref.full_name))
     if written.changed:
         records.save_profile(
             writer.org,
@@ -65,6 +66,18 @@ def write_profile(writer: Writer, ref: Ref, tree: Tree) -> Written:
             by=writer.user_id,
         )
     return written
+
+
+def _refuse_taken_name(writer: Writer, name: str) -> None:
+    """Refuse a new profile of a name that is taken, such as "System Administrator".
+
+    Its fullName is Admin. Observed: apex-mdapi#22.
+    """
+    if any(p["Name"] == name for p in writer.org.records("Profile")):
+        raise BadFile(
+            "duplicate value found: <unknown> duplicates value on record with id:"
+            " <unknown>"
+        )
 
 
 def _beginning(writer: Writer) -> Tree:

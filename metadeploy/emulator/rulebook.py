@@ -156,7 +156,7 @@ COMPLAINTS: Mapping[str, Complaint] = MappingProxyType(
         "duplicate": Complaint(
             "duplicate value found: <unknown> duplicates value on record with id:"
             " <unknown>",
-            "createMetadata of what is there",
+            "createMetadata of what is there, or a new profile of a name that is taken",
             "observed",
             "certinia/apex-mdapi#22",
             "fault",
@@ -603,10 +603,10 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour(
         "ExtlClntAppOauthConfigurablePolicies",
-        "commaSeparatedProfile and commaSeparatedPermissionSet replace who has access;"
-        " switching to AdminApprovedPreAuthorized ends the app's tokens.",
+        "commaSeparatedProfile and commaSeparatedPermissionSet replace who has access,"
+        " empty ones clear it; switching to AdminApprovedPreAuthorized ends the app's tokens.",
         "observed",
-        f"{_FIELD}, the tokens a single report",
+        f"{_FIELD}, the tokens a single report; the empty ones are inferred",
     ),
     Behaviour(
         "other types",

@@ -180,13 +180,15 @@ def test_the_policy_says_who_may_use_the_app(deployer: Deployer) -> None:
     assert {r["SetupEntityType"] for r in org.records("SetupEntityAccess")} == {
         "ExternalClientApplication"
     }
-    cleared = "<commaSeparatedPermissionSet></commaSeparatedPermissionSet>"
-    assert deployer.deploy(policy(cleared + approved)).success
-    # An empty list is none at all in a policy: what is assigned stays.
+    assert deployer.deploy(policy(approved)).success
     assert apps.may_use(org, oauth(deployer), admin)
     only_set = "<commaSeparatedPermissionSet>P</commaSeparatedPermissionSet>"
     assert deployer.deploy(policy(only_set + approved)).success
     assert not apps.may_use(org, oauth(deployer), admin)
+    assert len(org.records("SetupEntityAccess")) == 1
+    cleared = "<commaSeparatedPermissionSet></commaSeparatedPermissionSet>"
+    assert deployer.deploy(policy(cleared + approved)).success
+    assert org.records("SetupEntityAccess") == []
 
 
 def test_permission_sets_may_be_named_by_id(deployer: Deployer) -> None:

@@ -134,6 +134,11 @@ def test_the_licence_of_a_new_profile_must_be_there(deployer: Deployer) -> None:
     )
 
 
+def test_a_profile_is_not_called_as_people_call_it(deployer: Deployer) -> None:
+    path = "profiles/System Administrator.profile"
+    assert deployer.problem({path: profile()}).startswith("duplicate value found")
+
+
 def test_an_encoded_profile_name_is_shown_decoded(deployer: Deployer) -> None:
     name = "Custom%3A Sales"
     deployer.deploy({f"profiles/{name}.profile": profile()})
