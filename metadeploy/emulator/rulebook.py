@@ -604,7 +604,8 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour(
         "ExtlClntAppOauthConfigurablePolicies",
         "commaSeparatedProfile and commaSeparatedPermissionSet replace who has access,"
-        " empty ones clear it; switching to AdminApprovedPreAuthorized ends the app's tokens.",
+        " empty ones clear it; switching to AdminApprovedPreAuthorized ends the app's"
+        " tokens.",
         "observed",
         f"{_FIELD}, the tokens a single report; the empty ones are inferred",
     ),
