@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy import schema
 from metadeploy.emulator import externalapps
@@ -34,8 +34,7 @@ _XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 _SETTINGS = "Settings"
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """What became of one component of a call. code, message: "" for success."""
 
     full_name: str

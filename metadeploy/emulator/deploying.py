@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from metadeploy import schema
 from metadeploy.emulator import externalapps
@@ -23,8 +25,7 @@ from metadeploy.emulator.writing import Writer, Written
 from metadeploy.model import Ref
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One DeployMessage: what the org did with one component."""
 
     component_type: str
@@ -41,8 +42,7 @@ class Row:
     column: int = 0
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What came of a deploy. kept: whether anything was written for good."""
 
     rows: tuple[Row, ...] = ()
@@ -62,8 +62,7 @@ class Outcome:
         return sum(not r.success for r in self.rows)
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """The options that decide how a deploy goes on after a failure, and what stays."""
 
     check_only: bool = False
@@ -77,8 +76,7 @@ class _RolledBack(Exception):
     """Leaves the transaction without a trace, the outcome in hand."""
 
 
-@dataclass
-class _Run:
+class _Run(Struct):
     org: OrgState
     user_id: str
     rules: Rules

@@ -7,10 +7,10 @@ docs/emulator.md lists the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.tree import XmlFault, escape, local_name, parse
@@ -28,16 +28,14 @@ _XSD = "http://www.w3.org/2001/XMLSchema"
 _BIG = 9_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Struct, frozen=True):
     """XML that is already written; attributes go on its element, with a space."""
 
     xml: str
     attributes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Nil:
+class Nil(Struct, frozen=True):
     """An element that is there and says that it has no value."""
 
 
@@ -47,8 +45,7 @@ Content: TypeAlias = (
 )
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """One SOAP request: the operation's element, its session, what else is said."""
 
     operation: etree._Element

@@ -12,9 +12,10 @@ import re
 import socket
 import time
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from metadeploy.emulator.wire import Answer
 
@@ -40,8 +41,7 @@ class PeerGone(Exception):
     """The peer closed or fell silent before its request was complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Request line and headers. length: of the body, None where it is chunked."""
 
     method: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from lxml import etree
+from msgspec import Struct, field
 
 from metadeploy import schema
 from metadeploy.emulator.judge import BadFile, read_file, root_of
@@ -40,8 +40,7 @@ _PACKAGE_FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Why a file or a line of the manifest is refused, or only noted (warning)."""
 
     file_name: str
@@ -53,8 +52,7 @@ class Problem:
     warning: bool = False
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True):
     """One component of the package: its main file, its other files, its content.
 
     path: inside the zip. tree: None for a type without field table, or when refused.
@@ -72,8 +70,7 @@ class SourceFile:
         return self.files[self.path]
 
 
-@dataclass(frozen=True)
-class ManifestFile:
+class ManifestFile(Struct, frozen=True):
     """package.xml or destructiveChanges…xml: path in the zip, version, names."""
 
     path: str
@@ -88,8 +85,7 @@ class ManifestFile:
                     yield Ref(kind, name)
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(Struct, frozen=True):
     """One package of a deploy: everything in one folder of the zip, or in its root."""
 
     manifest: ManifestFile
@@ -98,8 +94,7 @@ class Package:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """What a zip holds. problems: of no package in particular."""
 
     packages: tuple[Package, ...]

@@ -7,9 +7,9 @@ simple-salesforce and jsforce look for, measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy.emulator import ids, records, soql
 from metadeploy.emulator.envelope import (
@@ -41,8 +41,7 @@ _MOST = 200
 _CURSOR_SECONDS = 172_800.0
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     world: World
     session: Session
     version: float

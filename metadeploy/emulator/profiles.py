@@ -7,8 +7,9 @@ whole (documented: Metadata API Developer Guide, Profile and PermissionSet).
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from metadeploy import schema
 from metadeploy.emulator.permissions import admin_permissions
@@ -16,8 +17,7 @@ from metadeploy.emulator.sobjects import PERMISSION_FIELDS
 from metadeploy.emulator.tree import Node, Tree, copy, text, trees, write_file
 
 
-@dataclass(frozen=True)
-class StandardProfile:
+class StandardProfile(Struct, frozen=True):
     """A profile every org has: fullName in metadata, and name as people see it."""
 
     full_name: str

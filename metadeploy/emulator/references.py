@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from metadeploy.emulator.state import OrgState
 from metadeploy.emulator.tree import Tree, parse, text, tree_of, trees
 from metadeploy.model import Ref
 
 
-@dataclass(frozen=True)
-class _Pointer:
+class _Pointer(Struct, frozen=True):
     """A section whose items name a component: in which field, of which type."""
 
     section: str

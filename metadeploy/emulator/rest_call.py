@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.state import OrgState, Plain, Session, World
@@ -14,8 +15,7 @@ from metadeploy.emulator.wire import Answer, Json, Request
 NO_RESOURCE = "The requested resource does not exist"
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """A request with a session that lives.
 
     version: as the path says, "66.0". args: what the route's pattern found, in order.

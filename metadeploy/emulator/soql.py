@@ -10,9 +10,11 @@ Reference, "Comparison Operators", "Null values in WHERE").
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy.emulator import soql_text
 from metadeploy.emulator.faults import Fault
@@ -37,8 +39,7 @@ _T = TypeVar("_T")
 MAX_OFFSET = 2000
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """One record of an answer. sobject: "AggregateResult" for a grouped one.
 
     values: what was selected, in that order, by the names the platform writes; a
@@ -50,16 +51,14 @@ class Row:
     values: Mapping[str, Value]
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a query found. total: how many; rows: they, but none for COUNT()."""
 
     total: int
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column of an answer. inner: of a parent or a subquery, its columns."""
 
     name: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Path:
+
+class Path(Struct, frozen=True):
     """A field, through parents: names as written, without the FROM's alias."""
 
     names: tuple[str, ...]
@@ -17,8 +17,7 @@ class Path:
         return ".".join(self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(Struct, frozen=True):
     """COUNT(Id) and its like. path is None for COUNT()."""
 
     function: str
@@ -27,16 +26,14 @@ class Aggregate:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class AllFields:
+class AllFields(Struct, frozen=True):
     """FIELDS(ALL), FIELDS(STANDARD) or FIELDS(CUSTOM)."""
 
     which: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """A value. kind: string, number, boolean, null, date, datetime or range.
 
     value: for a string its text with `%`, `_` and backslash still escaped where
@@ -48,27 +45,23 @@ class Literal:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     left: Path | Aggregate
     operator: str
     right: Literal
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True):
     left: Path
     values: tuple[Literal, ...] | Query
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     item: Condition
 
 
-@dataclass(frozen=True, slots=True)
-class Junction:
+class Junction(Struct, frozen=True):
     """All of the items ("and") or one of them ("or")."""
 
     word: str
@@ -78,15 +71,13 @@ class Junction:
 Condition: TypeAlias = "Comparison | Membership | Not | Junction"
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     by: Path | Aggregate
     descending: bool
     nulls_last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One SELECT. sobject: the FROM's name; of a subquery, a child relationship."""
 
     select: tuple[Selected, ...]

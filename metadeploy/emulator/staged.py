@@ -5,7 +5,7 @@ Documented: staged credentials serve for 30 days unless they are dropped before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from metadeploy.emulator.externalapps import GLOBAL, HEADER, satellite
 from metadeploy.emulator.state import OrgState, Plain
@@ -14,8 +14,7 @@ _DAYS_30 = 30 * 86400.0
 _KIND = "staged credentials"
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """One set of credentials. state: "Active" until rotated in, "Rotated" when former.
 
     created: seconds since the epoch.

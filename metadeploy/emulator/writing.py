@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from metadeploy import schema
 from metadeploy.emulator.judge import BadFile
@@ -13,8 +14,7 @@ from metadeploy.emulator.zips import write_zip
 from metadeploy.model import Ref
 
 
-@dataclass(frozen=True)
-class Writer:
+class Writer(Struct, frozen=True):
     """One deploy, or one CRUD call, acting on an org inside a transaction.
 
     version: the package's API version. crud: it is a CRUD call, not a deploy.
@@ -27,8 +27,7 @@ class Writer:
     ignore_warnings: bool = False
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Struct, frozen=True):
     """What became of one component. changed=False: the org already had it so."""
 
     id: str

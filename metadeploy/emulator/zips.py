@@ -10,15 +10,15 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _SMALL = 50 * 1024 * 1024
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What is read at most: files, bytes in all (documented), and how far a zip over
     50 MB may inflate."""
 
