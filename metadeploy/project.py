@@ -29,7 +29,7 @@ from metadeploy.yamlfile import Document
 
 TEMPLATES, ORGS = "templates/", "orgs/"
 FOLDERS = (TEMPLATES, ORGS, CERTS)
-DEFAULTS = "orgs/defaults.yaml"
+_DEFAULTS = "defaults"
 _SUFFIXES = (".yaml", ".yml")
 _SECRETS = ("MD206", "MD214")
 
@@ -73,23 +73,43 @@ class Project(Struct, frozen=True, dict=True):
     @cached_property
     def org_paths(self) -> Mapping[str, str]:
         """Org name → path; a name is the path below orgs/ without its suffix."""
-        found = {
-            path.removeprefix(ORGS).rpartition(".")[0]: path
-            for path in sorted(self.texts)
-            if path.startswith(ORGS) and path.endswith(_SUFFIXES)
-        }
-        found.pop("defaults", None)
+        return {n: paths[0] for n, paths in self._files.items() if n != _DEFAULTS}
+
+    @cached_property
+    def _files(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for path in sorted(self.texts):
+            if path.startswith(ORGS) and path.endswith(_SUFFIXES):
+                name = path.removeprefix(ORGS).rpartition(".")[0]
+                found[name] = (*found.get(name, ()), path)
         return found
+
+    def _doubles(self, name: str) -> tuple[Problem, ...]:
+        """Return a problem for each further file of a name."""
+        first, *others = self._files[name]
+        what = f"{first} is of the same name: only one can be meant"
+        return tuple(Problem(path, 0, what, "MD010") for path in others)
 
     @cached_property
     def _defaults(self) -> tuple[str, Document] | None:
-        text = self.texts.get(DEFAULTS)
-        return None if text is None else (DEFAULTS, yamlfile.read(text, DEFAULTS))
+        if _DEFAULTS not in self._files:
+            return None
+        path = self._files[_DEFAULTS][0]
+        return path, yamlfile.read(self.texts[path], path)
 
     def read(self, name: str) -> tuple[Org | None, tuple[Problem, ...]]:
-        """Return the Org of that name, None where its file is not usable."""
+        """Return the Org of that name, None where its file is not usable.
+
+        Raises ConfigError where there is no such file.
+        """
+        if name not in self.org_paths:
+            raise ConfigError(f"no org is called {name!r}", hint=self._near(name))
+        if doubles := self._doubles(name):
+            return None, doubles
         path = self.org_paths[name]
         document = yamlfile.read(self.texts[path], path)
+        if self._default_problems:  # what comes out on top of them means nothing
+            return None, tuple(orgfile.check(path, document))
         return orgfile.read(name, path, document, self._defaults)
 
     def select(self, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -114,9 +134,22 @@ class Project(Struct, frozen=True, dict=True):
 
     def _matches(self, name: str, pattern: str) -> bool:
         if pattern.startswith("tag:"):
-            org, _ = self.read(name)
-            return org is not None and pattern.removeprefix("tag:") in org.file.tags
-        return fnmatchcase(name, pattern)
+            tags = self._tags(name)
+            return tags is None or pattern.removeprefix("tag:") in tags
+        return name == pattern or fnmatchcase(name, pattern)
+
+    def _tags(self, name: str) -> Collection[object] | None:
+        """Return an org's tags; None where its file does not let us know.
+
+        Such an org is taken for each tag: better told to be unusable than left out.
+        """
+        org, _ = self.read(name)
+        if org is not None:
+            return org.file.tags
+        path = self.org_paths[name]
+        said = yamlfile.read(self.texts[path], path).value
+        tags = said.get("tags") if isinstance(said, dict) else None
+        return tags if isinstance(tags, list) else None
 
     def _near(self, pattern: str) -> str:
         near = difflib.get_close_matches(pattern, self.org_paths, 1)
@@ -131,9 +164,13 @@ class Project(Struct, frozen=True, dict=True):
         return org
 
     def defaults_problems(self) -> tuple[Problem, ...]:
+        return self._default_problems
+
+    @cached_property
+    def _default_problems(self) -> tuple[Problem, ...]:
         if self._defaults is None:
             return ()
-        return tuple(orgfile.check(*self._defaults))
+        return (*self._doubles(_DEFAULTS), *orgfile.check(*self._defaults))
 
     def render(
         self, org: Org, *, policies: Collection[str] = ()
@@ -181,7 +218,8 @@ class Project(Struct, frozen=True, dict=True):
     def _secrets(self, org: Org, told: Iterable[Problem]) -> Iterator[Problem]:
         """Yield the secrets in the texts of an org, but for those already told."""
         places = {(p.path, p.line) for p in told if p.rule in _SECRETS}
-        for path in (DEFAULTS, org.path, *self.renderer.sources(org)):
+        sources = self.renderer.sources(org)
+        for path in (*self._files.get(_DEFAULTS, ()), org.path, *sources):
             for problem in self._scanned.get(path, ()):
                 if (problem.path, problem.line) not in places:
                     yield problem
@@ -230,7 +268,7 @@ class Project(Struct, frozen=True, dict=True):
                 continue
             judged[name] = self._judge(org, policies)
             found.update(judged[name].told)
-            pins += (*_pins(org), *_pinned_keys(org, judged[name].components))
+            pins += _pins(org, judged[name].components)
         found.update(rules.check_orgs(pins))
         found.update(suppression.unused(self._idle(judged)))
         quiet = {s for j in judged.values() for s in j.quiet}
@@ -291,29 +329,24 @@ def _converted(
     return tuple(sorted(found, key=lambda c: c.ref)), problems
 
 
-def _pins(org: Org) -> list[rules.Pin]:
-    found: list[rules.Pin] = []
+def _pins(org: Org, components: Iterable[Component]) -> Iterator[rules.Pin]:
+    """Yield the org Id and the consumer keys that an org's files pin."""
     if org.org_id is not None:
-        found.append((org.name, *org.line_of("org_id"), "org_id", org.org_id))
+        yield org.name, *org.line_of("org_id"), "org_id", org.org_id
     for name, app in org.file.apps.items():
         if app.consumer_key is not None:
             place = org.line_of("apps", name, "consumer_key")
-            found.append((org.name, *place, "consumer_key", app.consumer_key))
-    return found
-
-
-def _pinned_keys(org: Org, components: Iterable[Component]) -> list[rules.Pin]:
-    """Return the consumer keys that templates pin: the same in two orgs is wrong."""
-    found: list[rules.Pin] = []
+            yield org.name, *place, "consumer_key", app.consumer_key
     for component in components:
         start = component.body.find(b"<consumerKey>")
         if start < 0 or component.source is None:
             continue
         try:
-            key = keys.key_in(component)
+            app_name, key = keys.app_of(component), keys.key_in(component)
         except XmlError:
             continue  # told by the rules already
-        line = component.body.count(b"\n", 0, start) + 1
-        place = component.source.locate(line)
-        found.append((org.name, *place, "consumer_key", key))
-    return found
+        # The org file's and the template's word for one app may well be the same.
+        if app_name and key and key != org.app(app_name).consumer_key:
+            line = component.body.count(b"\n", 0, start) + 1
+            place = component.source.locate(line)
+            yield org.name, *place, "consumer_key", key
