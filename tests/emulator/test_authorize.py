@@ -230,7 +230,7 @@ class TestTheLoginPage:
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
 
     def test_the_cookie_is_kept_from_scripts(self, browser: Browser):
         answer = requests.post(
