@@ -162,11 +162,8 @@ async function consent(url) {
     assert.ok(action !== undefined, `${answer.status}: ${page.slice(0, 400)}`);
     url = new URL(action.replaceAll('&amp;', '&'), url).href;
     method = 'POST';
-    body = new URLSearchParams({
-      username: env.WIRE_USERNAME,
-      password: env.WIRE_PASSWORD,
-      choice: 'allow',
-    });
+    const login = { username: env.WIRE_USERNAME, password: env.WIRE_PASSWORD };
+    body = new URLSearchParams(page.includes('type="password"') ? login : { choice: 'allow' });
     for (const [, name, value] of page.matchAll(/type="hidden" name="([^"]*)" value="([^"]*)"/g)) {
       body.set(name, value);
     }

@@ -38,7 +38,7 @@ _SLOW = OrgSettings(deploy_polls=2, retrieve_polls=1)
 class Run:
     """One check over one scheme, in an org of that kind.
 
-    extra: further environment. `{password}` in it stands for the user's.
+    extra: further environment.
     """
 
     client: str
@@ -54,6 +54,7 @@ class Run:
 RUNS = (
     Run("sf", "http"),
     Run("sf", "https", _SLOW),
+    Run("sf-more", "https", OrgSettings(kind="scratch"), {"WIRE_PASSWORD": PASSWORD}),
     Run("jsforce", "http", _SLOW, {"WIRE_PASSWORD": PASSWORD}),
     Run("jsforce", "https", _SLOW, {"WIRE_PASSWORD": PASSWORD}),
     # Its default API version is newer than the last one with SOAP login, so once as
@@ -101,6 +102,7 @@ class Installed:
                 str(self.python),
                 str(GIVEN / "client_simple_salesforce.py"),
             ],
+            "sf-more": [str(self.python), str(HERE / "check_sf.py")],
             "jsforce": [str(self.node / "node"), str(HERE / "check_jsforce.mjs")],
             "cumulusci": [str(self.python), str(HERE / "check_cumulusci.py")],
         }[client]
