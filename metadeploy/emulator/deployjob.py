@@ -181,7 +181,7 @@ def update(
     _save_record(org, job)
 
 
-_ROW_FIELDS = tuple(f.name for f in fields(Row))
+_ROW_FIELDS = Row.__struct_fields__
 
 
 def _save_record(org: OrgState, job: DeployJob) -> None:
