@@ -174,7 +174,9 @@ def selects(patterns: Iterable[str], template: str) -> bool:
 
     template: its path, such as "templates/profiles/Admin.profile.j2".
     """
-    name = template.partition("/")[2].removesuffix(".j2")
+    # Of a source tree, the last two steps: "profiles/Admin.profile-meta.xml".
+    name = "/".join(template.removesuffix(".j2").split("/")[-2:])
+    name = name.removesuffix("-meta.xml")
     return any(
         fnmatchcase(name, p) or fnmatchcase(name.rpartition(".")[0], p)
         for p in patterns
@@ -187,9 +189,16 @@ def schema() -> dict[str, Any]:
 
 
 def read(
-    name: str, path: str, document: Document, defaults: tuple[str, Document] | None
+    name: str,
+    path: str,
+    document: Document,
+    defaults: tuple[str, Document] | None,
+    *,
+    api_version: str = DEFAULT_API_VERSION,
 ) -> tuple[Org | None, tuple[Problem, ...]]:
     """Return the Org that a YAML document describes, on top of the defaults.
+
+    api_version: where neither says one.
 
     Mappings merge, everything else of the org replaces. The Org is None where a
     problem leaves no usable one. Problems of the defaults themselves are not
@@ -219,7 +228,7 @@ def read(
         path=path,
         kind=file.kind or "emulated",
         org_id=id18(file.org_id) if file.org_id else None,
-        api_version=str(file.api_version or DEFAULT_API_VERSION),
+        api_version=str(file.api_version or api_version),
         file=file,
         values=file.values,
         lines=lines,

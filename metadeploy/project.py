@@ -13,21 +13,27 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from metadeploy import externalapp, keys, orgfile, rules, yamlfile
+from metadeploy import externalapp, keys, orgfile, rules, sourcetree, yamlfile
 from metadeploy.access import raise_access
 from metadeploy.errors import ConfigError, InvalidMetadata
 from metadeploy.externalapp import Converted
 from metadeploy.keys import KeyChoice
-from metadeploy.model import Component, Problem, Ref, Severity
+from metadeploy.model import (
+    DEFAULT_API_VERSION,
+    Component,
+    Problem,
+    Ref,
+    Severity,
+)
 from metadeploy.orgfile import Org
-from metadeploy.render import CERTS, Renderer
+from metadeploy.render import CERTS, TEMPLATES, Renderer
 from metadeploy.rules import secrets, suppression
 from metadeploy.rules.suppression import Suppressed, Suppression
 from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Document
 
-TEMPLATES, ORGS = "templates/", "orgs/"
+ORGS = "orgs/"
 FOLDERS = (TEMPLATES, ORGS, CERTS)
 _DEFAULTS = "defaults"
 _SUFFIXES = (".yaml", ".yml")
@@ -65,6 +71,12 @@ class Project(Struct, frozen=True, dict=True):
 
     texts: Mapping[str, str]
     now: datetime | None = None
+
+    @cached_property
+    def _api_version(self) -> str:
+        text = self.texts.get(sourcetree.PROJECT_FILE)
+        found = None if text is None else sourcetree.source_api_version(text)
+        return found or DEFAULT_API_VERSION
 
     @cached_property
     def renderer(self) -> Renderer:
@@ -110,7 +122,9 @@ class Project(Struct, frozen=True, dict=True):
         document = yamlfile.read(self.texts[path], path)
         if self._default_problems:  # what comes out on top of them means nothing
             return None, tuple(orgfile.check(path, document))
-        return orgfile.read(name, path, document, self._defaults)
+        return orgfile.read(
+            name, path, document, self._defaults, api_version=self._api_version
+        )
 
     def select(self, patterns: Sequence[str]) -> tuple[str, ...]:
         """Return the orgs that names, globs or tag:NAME mean, in that order.

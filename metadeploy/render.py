@@ -35,7 +35,7 @@ from metadeploy.rules.suppression import Suppression
 from metadeploy.yamlfile import Plain
 
 SUFFIX = ".j2"
-CERTS, SHIPPED = "certs/", "metadeploy/"
+TEMPLATES, CERTS, SHIPPED = "templates/", "certs/", "metadeploy/"
 _MAX_CHARACTERS = 50_000_000
 _MAX_REPEAT = 1_000_000
 
@@ -99,6 +99,13 @@ class Renderer:
             if path.endswith(SUFFIX) and not path.startswith(CERTS)
             if (ref := _target(path))
         }
+        # Files of an sf source tree are components as they are.
+        self._files = {
+            path: ref
+            for path in sorted(templates)
+            if not path.endswith(SUFFIX) and not path.startswith((TEMPLATES, CERTS))
+            if (ref := schema.ref_of(path))
+        }
         self._names: dict[str, Template] = {}
         self.paths = tuple(self._refs)
 
@@ -114,6 +121,10 @@ class Renderer:
                     problems.append(found)
                 else:
                     components.append(found)
+        for path, ref in self._files.items():
+            if _chosen(path, org):
+                body = self._texts[path].encode()
+                components.append(Component(ref, body, Source(path)))
         components.sort(key=lambda c: c.ref)
         return Rendered(tuple(components), tuple(problems))
 
@@ -286,7 +297,7 @@ def _template_line(trace: TracebackType | None, path: str) -> tuple[str, int]:
     found = (path, 1)
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if name.startswith(("templates/", "metadeploy/")) and name.endswith(SUFFIX):
+        if name.endswith(SUFFIX):
             found = (name, trace.tb_lineno)
         trace = trace.tb_next
     return found

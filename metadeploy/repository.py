@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from metadeploy.errors import ConfigError
@@ -61,29 +61,37 @@ def head(folder: Path) -> str:
         return ""
 
 
-def staged(root: Path, folders: Iterable[str]) -> Mapping[str, bytes]:
+def staged(
+    root: Path, folders: Iterable[str], wanted: Callable[[str], bool] | None = None
+) -> Mapping[str, bytes]:
     """Return path → content of what is staged below `folders`, paths from `root`.
+
+    wanted: tells which paths are; default: all.
 
     What a commit would hold, whatever the work tree says: GIT_INDEX_FILE, which git
     sets for `commit -a` and `commit --only`, is honoured. Links and submodules are
     left out. Raises GitError outside a repository and in the middle of a merge.
     """
     about = ("--", *folders)
+    if len(about) == 1:
+        return {}  # git would take none for all
     listed = _git(root, "ls-files", "--stage", "-z", *about)
-    wanted: dict[str, str] = {}
+    found: dict[str, str] = {}
     for row in listed.split(b"\0")[:-1]:
         said, _, name = row.partition(b"\t")
         mode, blob, stage = said.decode("ascii").split(" ")
         path = _text(name)
+        if wanted is not None and not wanted(path):
+            continue
         if stage != "0":
             raise GitError(f"{path} is not merged yet")
         if mode in ("100644", "100755"):
-            wanted[path] = blob
-    if any(blob in _EMPTY_BLOBS for blob in wanted.values()):
+            found[path] = blob
+    if any(blob in _EMPTY_BLOBS for blob in found.values()):
         for path in _only_intended(root, about):
-            wanted.pop(path, None)
-    blobs = _blobs(root, wanted.values())
-    return {path: blobs[blob] for path, blob in wanted.items()}
+            found.pop(path, None)
+    blobs = _blobs(root, found.values())
+    return {path: blobs[blob] for path, blob in found.items()}
 
 
 def _only_intended(root: Path, about: Iterable[str]) -> list[str]:

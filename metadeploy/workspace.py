@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from metadeploy import sourcetree
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
@@ -39,6 +40,7 @@ class Workspace(Struct, frozen=True):
         texts = dict(shipped_macros())
         for folder in FOLDERS:
             texts.update(_texts(self.root, folder))
+        texts.update(_source_tree(self.root))
         return Project(texts, datetime.now(UTC))
 
     def emulated_master(self) -> Secret:
@@ -220,8 +222,31 @@ def write_private(path: Path, text: str) -> str:
     return text
 
 
-def _texts(root: Path, folder: str) -> dict[str, str]:
-    """Return path → text of every file below a folder; links are not followed."""
+def _source_tree(root: Path) -> dict[str, str]:
+    """Return path → text of what an sf source tree holds for us, if there is one."""
+    file = root / sourcetree.PROJECT_FILE
+    if not file.is_file():
+        return {}
+    found = {sourcetree.PROJECT_FILE: _text_of(file, sourcetree.PROJECT_FILE)}
+    ignore = root / sourcetree.IGNORE_FILE
+    patterns = _text_of(ignore, sourcetree.IGNORE_FILE) if ignore.is_file() else ""
+    left_out = sourcetree.ignored(patterns)
+    folders = sourcetree.package_directories(found[sourcetree.PROJECT_FILE])
+    for folder in folders:
+        found.update(
+            _texts(
+                root,
+                folder,
+                lambda path: sourcetree.is_ours(path) and path not in left_out,
+            )
+        )
+    return found
+
+
+def _texts(
+    root: Path, folder: str, wanted: Callable[[str], bool] = lambda path: True
+) -> dict[str, str]:
+    """Return path → text of the wanted files below a folder; links are not followed."""
     if (root / folder).is_symlink():
         raise ConfigError(f"{folder.rstrip('/')} is a link: links are not followed")
     found: dict[str, str] = {}
@@ -231,9 +256,11 @@ def _texts(root: Path, folder: str) -> dict[str, str]:
             path = Path(place) / name
             if name.startswith(".") or path.is_symlink():
                 continue
+            shown = path.relative_to(root).as_posix()
+            if not wanted(shown):
+                continue
             if len(found) >= _MAX_FILES:
                 raise ConfigError(f"more than {_MAX_FILES} files below {folder}")
-            shown = path.relative_to(root).as_posix()
             found[_name_of(shown)] = _text_of(path, shown)
     return found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
+from metadeploy import sourcetree
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
@@ -116,15 +117,32 @@ def _staged(workspace: Workspace) -> Project:
     from metadeploy import repository
     from metadeploy.workspace import shipped_macros
 
-    texts = dict(shipped_macros())
-    for path, data in repository.staged(workspace.root, FOLDERS).items():
-        if any(part.startswith(".") for part in path.split("/")):
+    about = (sourcetree.PROJECT_FILE, sourcetree.IGNORE_FILE)
+    texts = _decoded(repository.staged(workspace.root, (*FOLDERS, *about)))
+    if sourcetree.PROJECT_FILE in texts:
+        folders = sourcetree.package_directories(texts[sourcetree.PROJECT_FILE])
+        left_out = sourcetree.ignored(texts.pop(sourcetree.IGNORE_FILE, ""))
+        staged = repository.staged(
+            workspace.root,
+            folders,
+            wanted=lambda path: sourcetree.is_ours(path) and path not in left_out,
+        )
+        texts.update(_decoded(staged))
+    return Project({**shipped_macros(), **texts}, datetime.now(UTC))
+
+
+def _decoded(files: Mapping[str, bytes]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for path, data in files.items():
+        *folders, name = path.split("/")
+        hidden = any(part.startswith(".") for part in (*folders, name))
+        if hidden and path != sourcetree.IGNORE_FILE:
             continue
         try:
             texts[path] = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path} as staged is not UTF-8 text") from error
-    return Project(texts, datetime.now(UTC))
+    return texts
 
 
 @click.command()
