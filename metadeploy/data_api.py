@@ -140,10 +140,11 @@ class DataApi:
             "which profiles may use any API client",
             "SELECT Username FROM User WHERE Profile.PermissionsUseAnyApiClient = true",
         )
+        held = _held(names, rows)
         return Survey(
             apps,
             tuple(dict.fromkeys(users)),
-            self._held(names),
+            held,
             frozenset(_text(_inner(r, "Assignee"), "Username") for r in unhindered)
             | frozenset(_text(r, "Username") for r in by_profile),
             tuple(unread),
@@ -176,27 +177,6 @@ class DataApi:
             InstalledApp(label, is_closed, frozenset(holders[app_id]))
             for app_id, label, is_closed in found
         )
-
-    def _held(self, usernames: Sequence[str]) -> dict[str, frozenset[Ref]]:
-        """Return each user's profile and permission sets."""
-        held: dict[str, set[Ref]] = {name: set() for name in usernames}
-        for start in range(0, len(usernames), 50):
-            names = ", ".join(map(_quoted, usernames[start : start + 50]))
-            for row in self.query(
-                f"SELECT Username, Profile.Name FROM User WHERE Username IN ({names})"
-            ):
-                label = _text(_inner(row, "Profile"), "Name")
-                held[_text(row, "Username")].add(Ref("Profile", profile_name(label)))
-            for row in self.query(
-                "SELECT Assignee.Username, PermissionSet.Name"
-                " FROM PermissionSetAssignment WHERE"
-                f" PermissionSet.IsOwnedByProfile = false AND"
-                f" Assignee.Username IN ({names})"
-            ):
-                name = _text(_inner(row, "PermissionSet"), "Name")
-                user = _text(_inner(row, "Assignee"), "Username")
-                held[user].add(Ref("PermissionSet", name))
-        return {name: frozenset(refs) for name, refs in held.items()}
 
     def grant(self, parent_id: str, app_id: str) -> None:
         """Give the holder the app. The org derives the row's type from the id."""
@@ -247,6 +227,32 @@ def _quoted(text: str) -> str:
     """Write a text as a SOQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _held(
+    usernames: Sequence[str], rows: Callable[[str, str], list[Row]]
+) -> dict[str, frozenset[Ref]]:
+    """Return each user's profile and permission sets."""
+    held: dict[str, set[Ref]] = {name: set() for name in usernames}
+    for start in range(0, len(usernames), 50):
+        names = ", ".join(map(_quoted, usernames[start : start + 50]))
+        for row in rows(
+            "users' profiles",
+            f"SELECT Username, Profile.Name FROM User WHERE Username IN ({names})",
+        ):
+            label = _text(_inner(row, "Profile"), "Name")
+            found = held.setdefault(_text(row, "Username"), set())
+            found.add(Ref("Profile", profile_name(label)))
+        for row in rows(
+            "users' permission sets",
+            "SELECT Assignee.Username, PermissionSet.Name"
+            " FROM PermissionSetAssignment WHERE PermissionSet.IsOwnedByProfile = false"
+            f" AND Assignee.Username IN ({names})",
+        ):
+            name = _text(_inner(row, "PermissionSet"), "Name")
+            user = _text(_inner(row, "Assignee"), "Username")
+            held.setdefault(user, set()).add(Ref("PermissionSet", name))
+    return {name: frozenset(refs) for name, refs in held.items()}
 
 
 def _is_closed(row: Row) -> bool:
