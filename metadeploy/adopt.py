@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from metadeploy import externalapp, keys, schema
 from metadeploy.access import AppAccess, Raised, lower_access, raise_access
-from metadeploy.deploy import Target, holders_of, retrieved
 from metadeploy.errors import ApiFault, ConfigError
 from metadeploy.lift import identifier, lift
 from metadeploy.model import Component, Manifest, Ref
+from metadeploy.reading import holders_of, retrieved
 from metadeploy.render import SUFFIX
+from metadeploy.target import Target
 from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Plain

@@ -26,6 +26,7 @@ from metadeploy import (
     keys,
     master,
     package,
+    planning,
     repository,
     rotation,
 )
@@ -34,7 +35,7 @@ from metadeploy.adopt import Adopted
 from metadeploy.connection import Connection
 from metadeploy.credentials_api import CredentialsApi
 from metadeploy.data_api import DataApi
-from metadeploy.deploy import Outcome, Progress, Target, Verified
+from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError, MetadeployError, PlanRefused
 from metadeploy.journal import Intent, Journal
 from metadeploy.keys import Credentials, KeyChoice, Masters
@@ -44,7 +45,10 @@ from metadeploy.orgfile import Org
 from metadeploy.plan import Plan
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
+from metadeploy.reading import read_actual, resolve_names
 from metadeploy.rotation import Rotation, Step
+from metadeploy.target import Progress, Target
+from metadeploy.verify import Verified, verify
 from metadeploy.wanted import Wanted
 from metadeploy.workspace import Workspace, read_secret
 
@@ -140,7 +144,7 @@ class Orgs:
         # What we recorded is kept by org Id, which only the org itself tells.
         recorded = self.journal().recorded
         org = self.project.org(wanted.org)
-        return deploy.plan(
+        return planning.plan(
             target,
             wanted,
             recorded,
@@ -168,7 +172,7 @@ class Orgs:
         target = self._target(org)
         if recheck:
             now = self._plan(target, plan.wanted, allowed)
-            deploy.check_fresh(plan, now)
+            planning.check_fresh(plan, now)
             plan = now
         return deploy.deploy(
             target,
@@ -188,7 +192,7 @@ class Orgs:
         org = self.project.org(name)
         wanted = self.project.wanted(org)
         target = self._target(org, username)
-        return deploy.verify(target, wanted, wait_for_apps=wait)
+        return verify(target, wanted, wait_for_apps=wait)
 
     def render(
         self, name: str, *, reveal_secrets: bool = False
@@ -228,8 +232,8 @@ class Orgs:
         org = self.project.org(name)
         wanted = self.project.wanted(org)
         target = self._target(org)
-        wanted = deploy.resolve_names(target, wanted)
-        actual = deploy.read_actual(target, wanted)
+        wanted = resolve_names(target, wanted)
+        actual = read_actual(target, wanted)
         apps = {c.ref: app for c in wanted.components if (app := keys.app_of(c))}
         types = {_kind(ref) for ref in apps}
         listed = target.metadata.list_metadata(sorted(types)) if types else ()

@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from metadeploy import auth, keys, oauth_errors, proof
 from metadeploy.connection import Connection
-from metadeploy.deploy import Clock, Progress
 from metadeploy.errors import AuthError, ConfigError
 from metadeploy.keys import KeyChoice, Masters
 from metadeploy.model import Secret
 from metadeploy.orgfile import AppLogin, Org, SecretSource
 from metadeploy.proof import Attempt, Proof, Refused, Subject
+from metadeploy.target import Clock, Progress
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 1.0, 30.0, 1.6
 

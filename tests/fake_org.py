@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from metadeploy import keys
 from metadeploy.access import raise_access
-from metadeploy.deploy import Target
 from metadeploy.errors import MetadeployError
 from metadeploy.model import (
     METADATA_NS,
@@ -22,6 +21,7 @@ from metadeploy.model import (
 from metadeploy.package import unpack
 from metadeploy.plan import OrgFacts
 from metadeploy.proof import Proof, Subject
+from metadeploy.target import Target
 
 ORG = "00DWs000003xYZ1MAM"
 DEPLOY = "0Af000000000001AAA"

@@ -18,7 +18,7 @@ from fake_org import (
 from msgspec.structs import replace
 
 from metadeploy import deploy as flow
-from metadeploy import keys
+from metadeploy import keys, planning, reading
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action
 from metadeploy.errors import (
@@ -74,7 +74,7 @@ def no_master():
 
 def planned(org, *components, **how):
     """The plan of these components, without the flow's own questions to the org."""
-    actual = flow.read_actual(org.target(), wanted_of(*components))
+    actual = reading.read_actual(org.target(), wanted_of(*components))
     made = make_plan(actual, wanted_of(*components), **how)
     org.log.clear()
     org.slept.clear()
@@ -181,7 +181,7 @@ def test_an_app_that_is_there_is_sent_no_key(org, journal):
 def test_a_pinned_key_is_sent_without_any_master(org, journal):
     pinned = {"Portal": KeyChoice(1, "PinnedKey0001")}
     wanted = wanted_of(*PORTAL, choices=pinned)
-    plan = make_plan(flow.read_actual(org.target(), wanted), wanted)
+    plan = make_plan(reading.read_actual(org.target(), wanted), wanted)
     run(org, journal, plan, key=no_master)
     body = b"".join(c.body for c in org.sent[0])
     assert b"<consumerKey>PinnedKey0001<" in body
@@ -465,7 +465,7 @@ def test_an_error_after_success_does_not_hide_the_success(org, journal, call):
 def test_another_org_at_the_pinned_address(org):
     other = FakeOrg(OrgFacts("00D000000000009AAA", "Evil", False))
     with pytest.raises(ConfigError) as caught:
-        flow.plan(other.target(), wanted_of(*PORTAL))
+        planning.plan(other.target(), wanted_of(*PORTAL))
     assert str(caught.value) == (
         f"org dev is pinned to {ORG}, but 00D000000000009AAA (Evil) answers at its URL"
     )
@@ -476,12 +476,12 @@ def test_another_org_at_the_pinned_address(org):
 @pytest.mark.parametrize("pin", [ORG, ORG[:15], None])
 def test_the_pinned_org(org, pin):
     wanted = wanted_of(*PORTAL)
-    assert flow.read_actual(org.target(pin), wanted).facts.org_id == ORG
+    assert reading.read_actual(org.target(pin), wanted).facts.org_id == ORG
 
 
 def test_what_the_org_has(org):
     deployed(org, *PORTAL)
-    actual = flow.read_actual(org.target(), wanted_of(*PORTAL))
+    actual = reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert [c.ref for c in actual.components] == [APP, SET]
     assert actual.access == {"Portal": frozenset({SET})}
     key = keys.derive(MASTER, ORG, "Portal", 1).consumer_key
@@ -491,26 +491,26 @@ def test_what_the_org_has(org):
 def test_what_nobody_asked_for_is_left_out(org):
     strangers = Retrieved((*PORTAL, app("Other")))
     org.faults["check_retrieve"] = [strangers]
-    actual = flow.read_actual(org.target(), wanted_of(app()))
+    actual = reading.read_actual(org.target(), wanted_of(app()))
     assert [c.ref for c in actual.components] == [APP]
 
 
 def test_nothing_wanted_nothing_retrieved(org):
-    actual = flow.read_actual(org.target(), wanted_of())
+    actual = reading.read_actual(org.target(), wanted_of())
     assert actual.components == ()
     assert org.calls() == ["facts"]
 
 
 def test_a_retrieve_is_waited_for(org):
     org.faults["check_retrieve"] = ["running", "running", None]
-    flow.read_actual(org.target(), wanted_of(*PORTAL))
+    reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert org.slept == [1.0, 1.5]
 
 
 def test_a_retrieve_is_not_waited_for_without_end(org):
     org.faults["check_retrieve"] = ["running"] * 1000
     with pytest.raises(ApiFault, match="is not done after 10 minutes"):
-        flow.read_actual(org.target(), wanted_of(*PORTAL))
+        reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert 600 < org.time < 620
 
 
@@ -519,7 +519,7 @@ def test_a_retrieve_is_not_waited_for_without_end(org):
 def test_a_lost_read_is_done_again(org, call, blip):
     deployed(org, *PORTAL)
     org.faults[call] = [blip, blip]
-    actual = flow.read_actual(org.target(), wanted_of(*PORTAL))
+    actual = reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert len(actual.components) == 2
     assert org.slept == [1.0, 4.0]
     assert len(org.calls(call)) == 3
@@ -528,14 +528,14 @@ def test_a_lost_read_is_done_again(org, call, blip):
 def test_a_read_is_not_done_without_end(org):
     org.faults["facts"] = [LostAnswer("reset")] * 9
     with pytest.raises(LostAnswer):
-        flow.read_actual(org.target(), wanted_of(*PORTAL))
+        reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert len(org.calls("facts")) == 3
 
 
 def test_a_refused_read_is_not_done_again(org):
     org.faults["facts"] = [ApiFault("INVALID_SESSION_ID", "expired")]
     with pytest.raises(ApiFault):
-        flow.read_actual(org.target(), wanted_of(*PORTAL))
+        reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert org.slept == []
 
 
@@ -543,7 +543,7 @@ def test_a_refused_read_is_not_done_again(org):
 def test_an_org_that_gives_back_bad_xml(org, body):
     org.faults["check_retrieve"] = [Retrieved((Component(APP, body),))]
     with pytest.raises(ApiFault, match="the org returned bad XML"):
-        flow.read_actual(org.target(), wanted_of(*PORTAL))
+        reading.read_actual(org.target(), wanted_of(*PORTAL))
 
 
 # Plans.
@@ -557,21 +557,21 @@ def test_a_plan_asks_for_what_we_recorded_by_the_orgs_own_id(org):
         return [app(label="Was")]
 
     deployed(org, *PORTAL)
-    made = flow.plan(org.target(None), wanted_of(*PORTAL), recorded)
+    made = planning.plan(org.target(None), wanted_of(*PORTAL), recorded)
     assert asked == [ORG]
     assert [c.ref for c in made.drift] == [APP]
     assert made.empty
 
 
 def test_a_plan_that_still_holds(org):
-    flow.check_fresh(planned(org, *PORTAL), planned(org, *PORTAL))
+    planning.check_fresh(planned(org, *PORTAL), planned(org, *PORTAL))
 
 
 def test_a_plan_of_an_org_that_moved_is_stale(org):
     before = planned(org, *PORTAL)
     deployed(org, app(label="Moved"))
     with pytest.raises(StalePlan) as caught:
-        flow.check_fresh(before, planned(org, *PORTAL))
+        planning.check_fresh(before, planned(org, *PORTAL))
     assert "org dev is not as it was when the plan was made" in str(caught.value)
     assert before.fingerprint[:12] in str(caught.value)
     assert "Plan again" in caught.value.hint
@@ -585,7 +585,7 @@ BLOCKED = (
 
 def test_an_org_that_lets_nobody_create_apps_is_asked_first(org):
     org.statuses = [result("Failed", messages=(failure(APP, BLOCKED),))]
-    made = flow.plan(org.target(), wanted_of(*PORTAL))
+    made = planning.plan(org.target(), wanted_of(*PORTAL))
     (refusal,) = made.refusals
     assert (refusal.code, refusal.flag) == ("creation-blocked", "")
     assert refusal.message == "Acme lets nobody create connected apps (Portal)"
@@ -605,7 +605,7 @@ def test_an_org_that_lets_nobody_create_apps_is_asked_first(org):
 )
 def test_an_org_that_does_not_say_refuses_nothing(org, answers):
     org.faults = answers
-    assert flow.plan(org.target(), wanted_of(*PORTAL)).refusals == ()
+    assert planning.plan(org.target(), wanted_of(*PORTAL)).refusals == ()
 
 
 def client_app(name, label="Portal"):
@@ -626,7 +626,7 @@ def client_app(name, label="Portal"):
 
 def test_an_app_of_the_other_kind_is_in_the_way(org):
     deployed(org, *PORTAL)
-    made = flow.plan(org.target(), wanted_of(*client_app("Portal")))
+    made = planning.plan(org.target(), wanted_of(*client_app("Portal")))
     (refusal,) = made.refusals
     assert (refusal.code, refusal.flag) == ("collision", "")
     assert refusal.message == "Acme has a ConnectedApp Portal already"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 from lxml import etree
 
-from metadeploy import deploy, schema
+from metadeploy import planning, schema
 from metadeploy.access import raise_access
 from metadeploy.api import SystemClock
 from metadeploy.connection import Connection
@@ -24,6 +24,7 @@ from metadeploy.emulator.state import open_world
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import METADATA_NS, Component, DeployOptions, Ref, Secret
 from metadeploy.package import pack
+from metadeploy.target import Target
 from metadeploy.wanted import Wanted
 
 NS = f"{{{METADATA_NS}}}"
@@ -46,7 +47,7 @@ def target(tmp_path_factory):
     )
     with serve(world) as server:
         connection = Connection(server.url, Secret(org.issue_token(admin_of(org))))
-        yield deploy.Target(
+        yield Target(
             org_id=org.id,
             metadata=MetadataApi(connection, "66.0"),
             data=DataApi(connection, "66.0"),
@@ -319,14 +320,14 @@ def app(target):
 @pytest.mark.parametrize("element", DONE, ids=str)
 def test_every_element_is_deployed_and_compared(target, app, element):
     body, path = build(element, False)
-    first = deploy.plan(target, wanted_of(element, body))
+    first = planning.plan(target, wanted_of(element, body))
     if not first.empty:
         send(target, first.package)
-    assert deploy.plan(target, wanted_of(element, body)).changes == ()
+    assert planning.plan(target, wanted_of(element, body)).changes == ()
     body, changed = build(element, True)
     if body == build(element, False)[0]:
         pytest.fail("the test has one value only for this element")
-    plan = deploy.plan(target, wanted_of(element, body))
+    plan = planning.plan(target, wanted_of(element, body))
     (change,) = plan.changes
     assert change.action is Action.UPDATE
     if changed == path:
@@ -335,4 +336,4 @@ def test_every_element_is_deployed_and_compared(target, app, element):
         items = {f.path.partition("]")[0] + "]" for f in change.fields}
         assert items <= {path, changed} and changed in items
     send(target, plan.package)
-    assert deploy.plan(target, wanted_of(element, body)).changes == ()
+    assert planning.plan(target, wanted_of(element, body)).changes == ()

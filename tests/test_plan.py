@@ -20,6 +20,7 @@ from planning import (
 )
 
 from metadeploy import deploy as flow
+from metadeploy import reading
 from metadeploy.access import AppAccess, raise_access
 from metadeploy.diff import AccessChange, Action
 from metadeploy.keys import KeyChoice
@@ -354,11 +355,11 @@ def test_a_plan_that_ran_leaves_nothing_to_do(before, after, ignores):
         for name in declared.keys() - ours:
             org.installed.setdefault(name, f"0H4000000000{ord(name[0]):03}AAA")
         wanted = wanted_of(*components)
-        actual = flow.read_actual(org.target(), wanted)
+        actual = reading.read_actual(org.target(), wanted)
         plan = make_plan(actual, wanted, allowed=frozenset({"lockout"}))
         outcome = flow.deploy(org.target(), plan, journal, lambda: Secret("m" * 32))
         assert outcome.verified is None or outcome.verified.ok
-        again = make_plan(flow.read_actual(org.target(), wanted), wanted)
+        again = make_plan(reading.read_actual(org.target(), wanted), wanted)
         assert again.empty, (again.changes, again.access_changes)
         assert again.package == ()
 

@@ -22,10 +22,12 @@ from metadeploy.cli.output import (
     write_json,
 )
 from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
-from metadeploy.deploy import Outcome, Progress, Verified
+from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError, PlanRefused
 from metadeploy.model import DeployOptions, TestLevel
 from metadeploy.plan import Plan
+from metadeploy.target import Progress
+from metadeploy.verify import Verified
 
 
 @click.command()

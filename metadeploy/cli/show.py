@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from metadeploy.cli.output import Json, shown, styled
-from metadeploy.deploy import Outcome, Verified
+from metadeploy.deploy import Outcome
 from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
 from metadeploy.model import DeployMessage
 from metadeploy.plan import NewKey, Plan
 from metadeploy.proof import Proof
+from metadeploy.verify import Verified
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 _WIDEST_NAME = 38
