@@ -29,6 +29,7 @@ from metadeploy.orgfile import Org
 from metadeploy.render import CERTS, TEMPLATES, Renderer
 from metadeploy.rules import secrets, suppression
 from metadeploy.rules.suppression import Suppressed, Suppression
+from metadeploy.scopes import by_metadata_name
 from metadeploy.wanted import Wanted
 from metadeploy.xmlfile import XmlError
 from metadeploy.yamlfile import Document
@@ -198,9 +199,9 @@ class Project(Struct, frozen=True, dict=True):
 
     def _judge(self, org: Org, policies: Collection[str]) -> _Judged:
         rendered = self.renderer.render(org)
-        found = rules.check(rendered.components, api_version=org.api_version)
+        components = tuple(map(by_metadata_name, rendered.components))
+        found = rules.check(components, api_version=org.api_version)
         problems = [*rendered.problems, *found, *self._secrets(org, found)]
-        components = rendered.components
         if any(app.kind == "external_client_app" for app in org.file.apps.values()):
             components, more = _converted(org, components)
             again = rules.check(components, api_version=org.api_version)
@@ -227,7 +228,7 @@ class Project(Struct, frozen=True, dict=True):
                 f"no template makes a ConnectedApp {app} for org {org.name}",
                 hint="`metadeploy validate` tells if it does not render.",
             )
-        return externalapp.convert(found[0])
+        return externalapp.convert(by_metadata_name(found[0]))
 
     def _secrets(self, org: Org, told: Iterable[Problem]) -> Iterator[Problem]:
         """Yield the secrets in the texts of an org, but for those already told."""
