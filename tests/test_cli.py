@@ -49,6 +49,32 @@ def test_the_help_that_is_printed_without_loading_is_the_commands_own():
             assert group.get_command(ctx, name).get_short_help_str(80) == text
 
 
+def leaves(command, words=()):
+    if isinstance(command, click.Group):
+        with click.Context(command) as ctx:
+            for name in command.list_commands(ctx):
+                yield from leaves(command.get_command(ctx, name), (*words, name))
+    else:
+        yield " ".join(words), command
+
+
+def test_every_command_takes_json_and_says_what_it_does():
+    found = dict(leaves(cli.metadeploy))
+    assert len(found) >= 20
+    for name, command in found.items():
+        opts = {o for p in command.params for o in p.opts}
+        assert "--json" in opts, name
+        assert command.help and command.help.strip(), name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (name, parameter.name)
+
+
+def test_a_new_master_as_json(runner):
+    made = runner("keys", "init", "--json").json
+    assert made["variable"] == "METADEPLOY_MASTER_KEY" and len(made["master"]) == 64
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -39,6 +39,7 @@ def emulator() -> None:
     default=0,
     help="For https. [default: free]",
 )
+@options.always_json
 def serve(port: int, tls_port: int) -> int:
     """Serve all emulated orgs until interrupted.
 
@@ -106,6 +107,7 @@ def reset(orgs: tuple[str, ...], as_json: bool) -> int:
 @emulator.command()
 @click.argument("org")
 @click.option("--username", help="Whose token. [default: the org's administrator]")
+@options.always_json
 def token(org: str, username: str | None) -> int:
     """Print an access token for another client, as JSON.
 
@@ -151,6 +153,7 @@ def refresh(org: str, source: str, as_json: bool) -> int:
 @emulator.command()
 @click.argument("org")
 @click.argument("username")
+@options.always_json
 def password(org: str, username: str) -> int:
     """Give a user a new password, and print it as JSON.
 
@@ -171,6 +174,7 @@ def password(org: str, username: str) -> int:
 @click.option("--times", type=int, help="How often; 0 until cleared. [default: 1]")
 @click.option("--set", "more", multiple=True, metavar="NAME=VALUE", help="Its details.")
 @click.option("--clear", is_flag=True, help="Forget all that may still strike.")
+@options.always_json
 def fault(
     kind: str | None,
     on: str | None,

@@ -141,6 +141,7 @@ def _hint(org: str, key: AppKey) -> str:
 )
 @click.option("--name", default="", help="What the Kubernetes Secret is called.")
 @click.option("--staged", is_flag=True, help="Those that `keys rotate` has staged.")
+@options.as_json
 def export(
     org: str,
     command: tuple[str, ...],
@@ -148,6 +149,7 @@ def export(
     form: handover.Format,
     name: str,
     staged: bool,
+    as_json: bool,
 ) -> int:
     """Write an app's consumer key and secret to stdout, for whoever uses the app.
 
@@ -155,6 +157,8 @@ def export(
     With `--format command -- CMD ARGUMENT...` nothing is printed: CMD gets the lines
     of `env` on its standard input.
     """
+    if as_json and not command:
+        form = "json"
     if bool(command) != (form == "command"):
         raise click.UsageError("a command goes with --format command: -- CMD ARGUMENT")
     with Orgs(options.find_workspace()) as connected:
@@ -275,17 +279,24 @@ def _rotation_lines(org: str, done: Rotation) -> list[str]:
     metavar="NAME",
     help="Keep it in the OS keyring under this name, and print nothing secret.",
 )
-def init(entry: str | None) -> int:
+@options.as_json
+def init(entry: str | None, as_json: bool) -> int:
     """Make a new master secret: a line for a secret store or .env file.
 
     Whoever has it can derive every consumer key and secret: keep it like a root
     password, and keep it for ever, since other keys follow from another one.
     """
     made = secrets.token_hex(32)
+    if entry is not None:
+        master.keep_in_keyring(entry, Secret(made))
+    if as_json:
+        kept = {"keyring": entry} if entry else {"variable": master.VARIABLE}
+        shown = {} if entry else {"master": made}
+        write_json(document("keys init", {**kept, **shown}))
+        return 0
     if entry is None:
         sys.stdout.write(f"{master.VARIABLE}={made}\n")
         return 0
-    master.keep_in_keyring(entry, Secret(made))
     click.echo(f"A new master secret is in the keyring as {entry}.")
     click.echo(f"To use it, say in {master.config_path()}:", err=True)
     click.echo(f"    master: {{keyring: {entry}}}", err=True)

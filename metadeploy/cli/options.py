@@ -17,6 +17,9 @@ F = TypeVar("F", bound=Callable[..., object])
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
 )
+always_json = click.option(
+    "--json", is_flag=True, expose_value=False, help="Taken for granted here."
+)
 parallelism = click.option(
     "--parallelism",
     type=click.IntRange(1, 64),
