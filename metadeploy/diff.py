@@ -310,9 +310,6 @@ def _walk_structs(
     if not field.many:
         yield from _walk(group[0], field.kind, f"{path}.")
         return
-    if not keys:
-        yield path, _Leaf(_opaque(group), None, field.flags)
-        return
     for item in group:
         at = f"{path}[{_key(item, keys)}]"
         found = [
@@ -338,10 +335,8 @@ def _leaf(group: list[etree._Element], field: schema.Field) -> _Leaf:
     if "comma" in field.flags:
         parts = (t.strip() for t in ",".join(texts).split(","))
         value = tuple(sorted({_member(p, field) for p in parts if p}))
-    elif "set" in field.flags:
+    elif field.many:  # all in the tables are sets: their order means nothing
         value = tuple(sorted({_member(t, field) for t in texts}))
-    elif field.many:
-        value = tuple(texts)
     else:
         value = texts[0]
     return _Leaf(value, default, field.flags)

@@ -397,9 +397,8 @@ def _explain(error: str, data: Plain) -> tuple[Path, str]:
     if kinds := re.fullmatch(r"Expected `(.*)`, got `(.*)`", what):
         want, got = (_in_words(k) for k in kinds.groups())
         return at, f"{name} must be {want}, not {got}"
-    if value := re.fullmatch(r"Invalid enum value (.*)", what):
-        return at, f"{name} cannot be {value[1]}: {_choices(at)}"
-    return at, f"{name}: {what}"
+    value = what.removeprefix("Invalid enum value ")
+    return at, f"{name} cannot be {value}: {_choices(at)}"
 
 
 def _in_words(kinds: str) -> str:
@@ -418,29 +417,34 @@ def _resolve(at: str, data: Plain) -> Path:
         here = _at(data, path)
         if name:
             path = (*path, name)
-        elif index == "..." and isinstance(here, dict):
+        elif index == "...":
+            assert isinstance(here, dict)  # only mappings have entries without a name
             path = (*path, _bad_entry(path, here))
-        elif index != "...":
+        else:
             path = (*path, int(index))
     return path
 
 
 def _bad_entry(path: Path, entries: Mapping[str, Plain]) -> str:
     """Return the entry of `apps` that is wrong (values take anything)."""
-    for key, value in entries.items():
+
+    def is_bad(key: str) -> bool:
         try:
-            msgspec.convert({path[0]: {key: value}}, OrgFile)
+            msgspec.convert({path[0]: {key: entries[key]}}, OrgFile)
         except msgspec.ValidationError:
-            return key
-    return next(iter(entries))
+            return True
+        return False
+
+    return next(filter(is_bad, entries))
 
 
 def _at(data: Plain, path: Path) -> Plain:
     for step in path:
-        if isinstance(data, dict) and isinstance(step, str):
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int):
-            data = data[step]
+        if isinstance(data, dict):
+            data = data[str(step)]
+        else:
+            assert isinstance(data, list)  # nothing else holds anything
+            data = data[int(step)]
     return data
 
 
@@ -454,8 +458,8 @@ def _prune(data: Plain, path: Path) -> None:
         first = next(i for i, step in enumerate(path) if isinstance(step, int))
         steps = steps[:first]
     holder = _at(data, tuple(steps[:-1]))
-    if isinstance(holder, dict):
-        del holder[steps[-1]]
+    assert isinstance(holder, dict)  # the file itself is one, and steps are its keys
+    del holder[steps[-1]]
 
 
 _SECTIONS: dict[str, Callable[[], tuple[str, ...]]] = {

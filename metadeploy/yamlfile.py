@@ -86,8 +86,7 @@ class _Builder:
             return [
                 self.build(n, (*at, i), depth + 1) for i, n in enumerate(node.value)
             ]
-        if not isinstance(node, MappingNode):
-            raise _TooBig
+        assert isinstance(node, MappingNode)  # there is no fourth kind
         return self._mapping(node, at, depth)
 
     def _mapping(self, node: MappingNode, at: Path, depth: int) -> Plain:

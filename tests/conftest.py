@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keyring
 import pytest
+from hypothesis import settings
 from memory_keyring import Memory
 from raw_server import RawServer
 
@@ -16,6 +17,10 @@ from metadeploy import cli
 
 REPOSITORY = Path(__file__).parent.parent
 EXAMPLE = REPOSITORY / "metadeploy" / "_scaffold"
+
+# A busy machine is no failed test.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @dataclass(frozen=True)

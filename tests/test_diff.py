@@ -248,3 +248,33 @@ def test_a_diff_is_empty_both_ways_or_neither_for_owned_types(pair):
         for c in pair
     )
     assert (diff([one], [other]) == ()) == (diff([other], [one]) == ())
+
+
+def settings(certificate, more=""):
+    said = f"<certificate>{certificate}</certificate>" if certificate else ""
+    return component(
+        "ExtlClntAppGlobalOauthSettings",
+        f"<callbackUrl>https://a/cb</callbackUrl>{said}"
+        f"<externalClientApplication>Portal</externalClientApplication>{more}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "wanted", "found"),
+    [
+        (None, "NEW", []),  # nobody knows what the org has
+        ("SAME", " SAME\n", []),
+        ("OLD", "NEW", [FieldChange("certificate", "OLD", "NEW")]),
+        ("OLD", "", [FieldChange("certificate", "OLD", None)]),
+        ("", "NEW", [FieldChange("certificate", None, "NEW")]),
+    ],
+)
+def test_what_no_org_gives_back_is_compared_with_our_record(recorded, wanted, found):
+    live = settings("")
+    was = None if recorded is None else settings(recorded)
+    assert fields(live, settings(wanted), was) == found
+
+
+def test_a_secret_is_compared_with_nothing():
+    secret = "<consumerSecret>canary</consumerSecret>"
+    assert fields(settings(""), settings("", secret), settings("")) == []

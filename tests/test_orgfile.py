@@ -1,4 +1,8 @@
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metadeploy import orgfile, yamlfile
 
@@ -150,3 +154,31 @@ def test_the_schema_for_editors_knows_every_key():
     found = orgfile.schema()["$defs"]["OrgFile"]
     assert set(found["properties"]) == set(orgfile.OrgFile.__struct_fields__)
     assert found["additionalProperties"] is False
+
+
+KEYS = ("kind", "org_id", "login", "api_version", "tags", "templates", "values", "apps")
+INNER = ("flow", "url", "env", "username", "generation", "users", "a")
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab", max_size=3)
+)
+plain = st.recursive(
+    scalars,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(INNER), x),
+    max_leaves=8,
+)
+documents = st.dictionaries(st.sampled_from((*KEYS, "emulator", "more")), plain)
+
+
+@given(documents)
+def test_whatever_is_written_is_told_not_raised(value):
+    document = yamlfile.read(json.dumps(value), "orgs/x.yaml")
+    org, found = orgfile.read("x", "orgs/x.yaml", document, None)
+    assert (org is None) <= bool(found)
+    assert all(p.path == "orgs/x.yaml" for p in found)
+
+
+def test_the_line_of_a_value_or_of_what_holds_it():
+    org, _ = read("kind: emulated\nvalues:\n  a: {b: 1}\n", "tags: [x]\n")
+    assert org.line_of("values", "a", "b") == ("orgs/uat.yaml", 3)
+    assert org.line_of("values", "a", "c", "d") == ("orgs/uat.yaml", 3)
+    assert org.line_of("tags", 0) == ("orgs/defaults.yaml", 1)

@@ -1,4 +1,5 @@
 import io
+import random
 import zipfile
 
 import pytest
@@ -161,3 +162,20 @@ def test_a_profile_is_retrieved_with_what_it_speaks_of():
         "CustomObject": ("Account",),
         "Profile": ("Admin",),
     }
+
+
+def test_the_limits_of_a_deploy():
+    large = bytes(70_000_000)
+    with pytest.raises(ConfigError, match="more than 600 MB unzipped"):
+        zip_files({str(n): large for n in range(9)})
+    noise = random.Random(1).randbytes(39_100_000)
+    with pytest.raises(ConfigError, match="more than 39 MB zipped"):
+        zip_files({"a": noise})
+
+
+def test_a_zip_with_a_password_is_refused():
+    data = bytearray(raw_zip(("profiles/A.profile", b"x")))
+    for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(magic) + at] |= 1
+    with pytest.raises(ApiFault, match="password required"):
+        read_zip(bytes(data))

@@ -74,3 +74,21 @@ def test_json_is_yaml(value):
     doc = yamlfile.read(json.dumps({"value": value}), "x")
     assert doc.problems == ()
     assert doc.value == {"value": value}
+
+
+def test_what_yaml_itself_may_not_hold():
+    (problem,) = problems("a: \x00\n")
+    assert problem.startswith("orgs/dev.yaml: ")
+    assert problem.endswith("[MD001]")
+
+
+def test_numbers_that_are_none_are_texts():
+    digits = "9" * 5000
+    document = yamlfile.read(f"a: {digits}\nb: .nan\nc: -.inf\n", "x")
+    assert document.value == {"a": digits, "b": ".nan", "c": float("-inf")}
+
+
+def test_the_line_of_what_is_not_there():
+    document = yamlfile.read("a:\n  b: 1\n", "x")
+    assert document.line_of(("a", "b", "c")) == 2
+    assert document.line_of(("z",)) == 1
