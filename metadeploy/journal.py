@@ -180,6 +180,11 @@ class Journal:
             ).fetchall()
         return tuple(Component(Ref(type_, name), body) for type_, name, body in rows)
 
+    def forget(self, org_id: str) -> None:
+        """Drop what we recorded of an org, since the org has dropped it; runs stay."""
+        with self._transaction():
+            self._db.execute("DELETE FROM recorded WHERE org_id = ?", (org_id,))
+
     def runs(self, org_id: str) -> tuple[Run, ...]:
         """Return the runs of an org, the newest first."""
         with self._transaction():

@@ -722,6 +722,8 @@ def test_reset_makes_an_org_new(runner):
     runner("deploy", "dev", "--auto-approve")
     assert runner("emulator", "reset", "dev").code == 0
     assert runner("plan", "dev", "--detailed-exitcode").code == 2
+    # What a new org does not have was not changed by anybody.
+    assert runner("plan", "dev", "--json").json["orgs"][0]["drift"] == []
 
 
 # -- at a terminal

@@ -16,6 +16,7 @@ from metadeploy.cli.output import Document, document, write_json
 from metadeploy.emulated import EmulatedOrgs
 from metadeploy.emulator.server import RunningServer
 from metadeploy.errors import ConfigError
+from metadeploy.journal import Journal
 from metadeploy.orgfile import Org
 from metadeploy.project import Project
 
@@ -95,6 +96,7 @@ def reset(orgs: tuple[str, ...], as_json: bool) -> int:
             emulated.prepare([org])
             emulated.world.reset_org(name)
             org_id, username = emulated.who(org)
+            _forget(org_id)
             rows.append({"org": name, "orgId": org_id, "username": username})
     if as_json:
         write_json(document("emulator reset", {"orgs": rows}))
@@ -102,6 +104,15 @@ def reset(orgs: tuple[str, ...], as_json: bool) -> int:
         for row in rows:
             click.echo(f"{row['org']}  is new: {row['orgId']}")
     return 0
+
+
+def _forget(org_id: str) -> None:
+    """Forget what was deployed to an org that is new: it is no drift."""
+    path = options.find_workspace().state / "journal.sqlite3"
+    if path.exists():
+        journal = Journal(path)
+        journal.forget(org_id)
+        journal.close()
 
 
 @emulator.command()
