@@ -206,6 +206,7 @@ def _settings(org: Org) -> OrgSettings:
         api_access_control_available=said.api_access_control_available,
         installed_apps=tuple(said.installed_apps),
         soap_login=said.soap_login,
+        soap_login_newest=said.soap_login_newest,
         deploy_polls=said.deploy_polls,
         retrieve_polls=said.retrieve_polls,
         app_propagation_polls=said.app_propagation_polls,

@@ -101,6 +101,7 @@ class Emulator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_access_control_available: bool = False
     installed_apps: list[str] = []
     soap_login: bool = True
+    soap_login_newest: int = 64
     deploy_polls: int = 0
     retrieve_polls: int = 0
     app_propagation_polls: int = 0
