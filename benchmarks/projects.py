@@ -91,7 +91,7 @@ def write_profile(path: Path, size: int, *, changed: int = 0) -> None:
     rows: list[str] = [_HEAD, f'<Profile xmlns="{_NS}">\n']
     written = n = 0
     while written < size:
-        on = "true" if n < changed or n % 3 else "false"
+        on = "true" if bool(n % 3) != (n < changed) else "false"
         row = (
             "    <fieldPermissions>\n"
             f"        <editable>{on}</editable>\n"

@@ -9,7 +9,8 @@ has a name a person can read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from lxml import etree
@@ -67,7 +68,7 @@ class AccessChange(Struct, frozen=True, order=True):
     action: Action
 
 
-class _Leaf(Struct, frozen=True):
+class _Leaf(Struct, frozen=True, gc=False):  # never part of a cycle
     value: Value
     default: str | None
     flags: frozenset[str]
@@ -207,19 +208,68 @@ def _item_path(struct: str, element: etree._Element) -> str:
 def _compare(
     actual: Component | None, wanted: Component, recorded: Component | None
 ) -> Change | None:
-    leaves = _leaves(wanted)
+    same = actual is not None and actual.body == wanted.body
+    if same and (recorded is None or recorded.body == wanted.body):
+        return None  # equal bytes mean equal metadata
     if actual is None:
-        shown = _fields({}, leaves, frozenset(), show_defaults=True)
+        shown = _fields({}, _leaves(wanted), frozenset(), show_defaults=True)
         return Change(Action.CREATE, wanted.ref, shown)
-    have = _leaves(actual)
-    gone = frozenset(have) - frozenset(leaves)
     if wanted.ref.type in OVERLAID:
-        said = frozenset(_leaves(recorded)) if recorded is not None else frozenset()
-        gone &= said
-    fields = _fields(have, leaves, gone) + _unreadable(leaves, _leaves(recorded))
+        fields = _overlaid(actual, wanted, recorded)
+    else:
+        have, want = _leaves(actual), _leaves(wanted)
+        fields = _fields(have, want, frozenset(have) - frozenset(want))
+        fields += _unreadable(want, _leaves(recorded))
     if not fields:
         return None
     return Change(Action.UPDATE, wanted.ref, tuple(sorted(fields, key=_by_path)))
+
+
+def _overlaid(
+    actual: Component, wanted: Component, recorded: Component | None
+) -> tuple[FieldChange, ...]:
+    """Compare where silence changes nothing but what we recorded."""
+    sides = _without_common_items(actual, wanted)
+    have, want = map(_leaves, sides)
+    gone = frozenset(have) - frozenset(want)
+    if gone:
+        gone &= frozenset(_leaves(recorded))
+    return _fields(have, want, gone)
+
+
+# Before each top-level element of a body that is laid out as orgs do it, and so do we.
+_ITEM_START = re.compile(rb"\n    <(?!/)")
+
+
+def _without_common_items(
+    one: Component, other: Component
+) -> tuple[Component, Component]:
+    """Return both without the items that both have, letter for letter.
+
+    A large profile is mostly that: leaving it unparsed is what makes its diff fast.
+    Only whole keyed items go; what is laid out differently stays, and is parsed, as
+    does everything where comments or CDATA could hold what looks like an item.
+    """
+    if b"<!" in one.body or b"<!" in other.body:
+        return one, other
+    table = schema.fields(schema.root_name(one.ref)) or {}
+    keyed = {
+        name.encode()
+        for name, field in table.items()
+        if field.many and schema.item_key(field.kind)
+    }
+    sides = [_ITEM_START.split(c.body) for c in (one, other)]
+    common = {
+        item for item in set(sides[0]) & set(sides[1]) if _is_whole_item(item, keyed)
+    }
+    left, right = (b"\n    <".join(i for i in s if i not in common) for s in sides)
+    return Component(one.ref, left), Component(other.ref, right)
+
+
+def _is_whole_item(text: bytes, names: set[bytes]) -> bool:
+    name = text.partition(b">")[0]
+    end = b"</" + name + b">"
+    return name in names and text.endswith(end) and text.count(end) == 1
 
 
 def _by_path(field: FieldChange) -> str:
@@ -275,50 +325,58 @@ _THE_ORGS_OWN = _NOT_COMPARED | {"server"}
 
 
 def _leaves(component: Component | None) -> dict[str, _Leaf]:
-    if component is None:
-        return {}
-    root = xmlfile.parse(component.body)
+    """Return path → leaf of a component; of a key that comes twice, the last."""
     leaves: dict[str, _Leaf] = {}
-    for path, leaf in _walk(root, schema.root_name(component.ref), ""):
-        leaves[path] = leaf
+    if component is not None:
+        root = xmlfile.parse(component.body)
+        _collect(_by_name(root), schema.root_name(component.ref), "", leaves)
     return leaves
 
 
-def _walk(
-    element: etree._Element, struct: str, prefix: str
-) -> Iterator[tuple[str, _Leaf]]:
-    """Yield every leaf below `element`, a struct that the tables may know."""
-    known = schema.fields(struct)
+def _by_name(element: etree._Element) -> dict[str, list[etree._Element]]:
     groups: dict[str, list[etree._Element]] = {}
     for child in element:
-        groups.setdefault(xmlfile.local_name(child), []).append(child)
-    for name, group in groups.items():
-        field = known.get(name) if known else None
-        path = f"{prefix}{name}"
-        if field is None:
-            yield path, _Leaf(_opaque(group), None, frozenset())
-        elif schema.fields(field.kind) is not None:
-            yield from _walk_structs(group, field, path)
+        name = xmlfile.local_name(child)
+        if name in groups:
+            groups[name].append(child)
         else:
-            yield path, _leaf(group, field)
+            groups[name] = [child]
+    return groups
 
 
-def _walk_structs(
-    group: list[etree._Element], field: schema.Field, path: str
-) -> Iterator[tuple[str, _Leaf]]:
+def _collect(
+    groups: Mapping[str, list[etree._Element]],
+    struct: str,
+    prefix: str,
+    into: dict[str, _Leaf],
+) -> None:
+    """Add every leaf of these elements, all inside one struct, known or not."""
+    known = schema.fields(struct) or {}
+    for name, group in groups.items():
+        field, path = known.get(name), f"{prefix}{name}"
+        if field is None:
+            into[path] = _Leaf(_opaque(group), None, frozenset())
+        elif schema.fields(field.kind) is None:
+            into[path] = _leaf(group, field)
+        elif field.many:
+            _collect_items(group, field, path, into)
+        else:
+            _collect(_by_name(group[0]), field.kind, f"{path}.", into)
+
+
+def _collect_items(
+    group: list[etree._Element], field: schema.Field, path: str, into: dict[str, _Leaf]
+) -> None:
     keys = schema.item_key(field.kind)
-    if not field.many:
-        yield from _walk(group[0], field.kind, f"{path}.")
-        return
     for item in group:
-        at = f"{path}[{_key(item, keys)}]"
-        found = [
-            leaf
-            for leaf in _walk(item, field.kind, f"{at}.")
-            if leaf[0].removeprefix(f"{at}.") not in keys
-        ]
-        # An item that is nothing but its key says that it exists.
-        yield from found or [(at, _Leaf("present", None, field.flags))]
+        groups = _by_name(item)
+        named = (groups.pop(key, None) for key in keys)
+        texts = (xmlfile.text_of(found[0]).strip() for found in named if found)
+        at = f"{path}[{', '.join(filter(None, texts))}]"
+        if groups:
+            _collect(groups, field.kind, f"{at}.", into)
+        else:  # an item that is nothing but its key says that it exists
+            into[at] = _Leaf("present", None, field.flags)
 
 
 def _key(item: etree._Element, keys: tuple[str, ...]) -> str:
@@ -327,18 +385,18 @@ def _key(item: etree._Element, keys: tuple[str, ...]) -> str:
 
 
 def _leaf(group: list[etree._Element], field: schema.Field) -> _Leaf:
-    texts = [_text(xmlfile.text_of(e), field) for e in group]
     default = field.default
     if default is None and field.kind == "boolean":
         default = "false"
     value: Value
+    if not field.many and "comma" not in field.flags:
+        value = _text(xmlfile.text_of(group[0]), field)
+        return _Leaf(value, default, field.flags)
+    texts = [_text(xmlfile.text_of(e), field) for e in group]
     if "comma" in field.flags:
-        parts = (t.strip() for t in ",".join(texts).split(","))
-        value = tuple(sorted({_member(p, field) for p in parts if p}))
-    elif field.many:  # all in the tables are sets: their order means nothing
-        value = tuple(sorted({_member(t, field) for t in texts}))
-    else:
-        value = texts[0]
+        texts = [t for text in texts for t in map(str.strip, text.split(",")) if t]
+    # All lists in the tables are sets: their order means nothing.
+    value = tuple(sorted({_member(t, field) for t in texts}))
     return _Leaf(value, default, field.flags)
 
 

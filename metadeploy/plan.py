@@ -130,7 +130,8 @@ def make_plan(
     changes = diff(actual.components, wanted.components, was.values())
     gains = access_changes(actual.access, wanted.access)
     sent = _package(actual, wanted, was, changes, gains)
-    ours = [c for c in was.values() if c.ref in {w.ref for w in wanted.components}]
+    declared = {w.ref for w in wanted.components}
+    ours = [c for c in was.values() if c.ref in declared]
     new_keys = _new_keys(wanted, changes, sent)
     refusals = _refusals(actual, wanted, changes, gains)
     refusals += [_interruption(ref, wanted) for ref in sorted(replaced)]

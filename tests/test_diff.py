@@ -13,6 +13,7 @@ from metadeploy.diff import (
     merge,
 )
 from metadeploy.model import METADATA_NS, Component, Ref
+from metadeploy.xmlfile import canonical, parse
 
 
 def component(type_, inside, name="Portal"):
@@ -278,3 +279,24 @@ def test_what_no_org_gives_back_is_compared_with_our_record(recorded, wanted, fo
 def test_a_secret_is_compared_with_nothing():
     secret = "<consumerSecret>canary</consumerSecret>"
     assert fields(settings(""), settings("", secret), settings("")) == []
+
+
+def laid_out(one):
+    return Component(one.ref, canonical(parse(one.body)))
+
+
+@given(sets, sets, sets)
+def test_the_layout_makes_no_difference(actual, wanted, recorded):
+    sides = [actual], [wanted], [recorded]
+    as_orgs_do = [[laid_out(c) for c in side] for side in sides]
+    assert diff(*as_orgs_do) == diff(*sides)
+    assert diff(*as_orgs_do[:2]) == diff(*sides[:2])
+
+
+def test_an_item_in_a_comment_is_none():
+    item = "\n    <userPermissions><enabled>true</enabled><name>A</name>" + (
+        "</userPermissions>"
+    )
+    commented = component("Profile", f"<!--{item}\n    <custom/>-->")
+    (change,) = diff([commented], [component("Profile", f"{item}\n    <custom/>")])
+    assert [f.path for f in change.fields] == ["userPermissions[A].enabled"]
