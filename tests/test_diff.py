@@ -281,6 +281,21 @@ def test_a_secret_is_compared_with_nothing():
     assert fields(settings(""), settings("", secret), settings("")) == []
 
 
+def test_what_commas_separate_is_a_set():
+    def said(scopes, custom):
+        return component(
+            "ExtlClntAppOauthSettings",
+            f"<commaSeparatedCustomScopes>{custom}</commaSeparatedCustomScopes>"
+            f"<commaSeparatedOauthScopes>{scopes}</commaSeparatedOauthScopes>",
+        )
+
+    actual = said("Api, RefreshToken", "x, y")
+    assert fields(actual, said("OfflineAccess,Api,", "y,x")) == []
+    assert fields(actual, said("Api,RefreshToken", "y")) == [
+        FieldChange("commaSeparatedCustomScopes", ("x", "y"), ("y",))
+    ]
+
+
 def laid_out(one):
     return Component(one.ref, canonical(parse(one.body)))
 
