@@ -52,5 +52,9 @@ $(CLIENTS)/.installed: tests/clients/package.json tests/clients/requirements.txt
 test-clients: install clients
 	$(BIN)/python tests/clients/run.py
 
+# Side by side with its peers; BENCH="--only startup --json" for less, or for machines.
+bench: dev
+	@$(BIN)/python benchmarks/run.py $(BENCH)
+
 clean:
 	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info
