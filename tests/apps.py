@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -44,6 +46,18 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text, text
     path.write_text(text.replace(old, new))
+
+
+def git(folder: Path, *words: str) -> None:
+    """Run git in a folder, without anybody's configuration."""
+    quiet = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={**os.environ, **quiet},
+    )
 
 
 def with_certificate(project: Path, *apps: str) -> None:

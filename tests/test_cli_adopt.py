@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from test_cli import edit
+from apps import edit
 from test_cli_external_apps import ALL_ECA
 
 PORTAL = "templates/connectedApps/Portal.connectedApp.j2"

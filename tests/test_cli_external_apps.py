@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from test_cli import edit
+from apps import edit
 
 APP = "templates/connectedApps/Portal.connectedApp.j2"
 ALL_ECA = "apps:\n" + "".join(

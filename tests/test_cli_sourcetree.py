@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from test_cli import edit, git
+from apps import edit, git
 
 MAIN = "force-app/main/default"
 

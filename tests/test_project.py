@@ -326,3 +326,41 @@ def test_nothing_is_wanted_of_what_is_wrong():
         found.wanted(found.org("dev"))
     assert len(caught.value.problems) >= 2
     assert all(p.severity is Severity.ERROR for p in caught.value.problems)
+
+
+def test_an_app_of_the_other_kind():
+    kind = "apps: {Portal: {kind: external_client_app}}\n"
+    found = with_files({PORTAL: APP, "orgs/dev.yaml": EMULATED + kind})
+    types = [c.ref.type for c in found.render(found.org("dev"))[0]]
+    assert "ConnectedApp" not in types
+    assert "ExternalClientApplication" in types
+    broken = with_files({PORTAL: APP + "<oops>", "orgs/dev.yaml": EMULATED + kind})
+    components, problems = broken.render(broken.org("dev"))
+    assert components == ()
+    assert len([p for p in problems if p.severity is Severity.ERROR]) == 1
+
+
+def test_what_an_app_would_be_as_the_other_kind():
+    found = with_files({PORTAL: APP})
+    made = found.converted(found.org("dev"), "Portal")
+    assert Ref("ExternalClientApplication", "Portal") in [
+        c.ref for c in made.components
+    ]
+    with pytest.raises(ConfigError, match="no template makes a ConnectedApp Ghost"):
+        found.converted(found.org("dev"), "Ghost")
+
+
+def test_files_of_a_source_tree_are_chosen_like_templates():
+    path = "force-app/main/default/profiles/Sales.profile-meta.xml"
+    files = {
+        path: f'<Profile xmlns="{METADATA_NS}"><custom>true</custom></Profile>\n',
+        "orgs/dev.yaml": EMULATED + "templates: [profiles/*]\n",
+        "orgs/uat.yaml": EMULATED + "templates: [connectedApps/*]\n",
+    }
+    found = with_files(files)
+
+    def names(org):
+        return [c.ref for c in found.render(found.org(org))[0]]
+
+    assert names("dev") == [Ref("Profile", "Sales")]
+    assert names("uat") == []
