@@ -197,7 +197,12 @@ def strip_org_bound(component: Component) -> Component:
     root = xmlfile.parse(component.body)
     for element in root.findall(f"{{{METADATA_NS}}}{name}"):
         root.remove(element)
-    return Component(component.ref, xmlfile.canonical(root), component.source)
+    body, behind = xmlfile.canonical_lines(root)
+    source = component.source
+    if source is not None:
+        lines = tuple(source.locate(e.sourceline or 1) for e in behind)
+        source = Source(source.path, lines)
+    return Component(component.ref, body, source)
 
 
 def app_of(component: Component) -> str | None:
