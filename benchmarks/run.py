@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import table
@@ -177,10 +177,14 @@ def _sf_deploy(bench: Bench, sf: SalesforceCli, served: Served) -> Peer:
 
 
 def fleet(bench: Bench) -> Group:
-    """A plan that finds nothing to do, over more and more emulated orgs."""
+    """A plan that finds nothing to do, over more and more emulated orgs.
+
+    What an org costs is what the plan takes beyond the plan of one org alone.
+    """
     group = Group("No-change plan over N emulated orgs, 3 components each")
-    sizes = (10, 100) if bench.quick else (10, 100, 1000)
-    each: list[float] = []
+    sizes = (1, 10, 100) if bench.quick else (1, 10, 100, 1000)
+    alone: Measured | None = None
+    first: float | None = None
     for size in sizes:
         names = [f"org{n:04}" for n in range(size)]
         project = write_project(bench.folder / f"fleet{size}", 3, names)
@@ -189,33 +193,23 @@ def fleet(bench: Bench) -> Group:
             plan = _planned_fleet(bench, served, size)
         finally:
             served.stop()
-        each.append(plan.wall / size)
-        ratios = []
-        if size > sizes[0]:
-            ratios.append(Ratio(f"cost per org with {sizes[0]}", each[-1] / each[0]))
-        if size == sizes[-1]:
-            flat = Ratio(f"cost per org with {sizes[-2]}", each[-1] / each[-2], FLAT)
-            ratios.append(flat)
-        note = f"{each[-1] * 1000:.1f} ms an org, {plan.cpu / size * 1000:.1f} ms CPU"
-        group.rows.append(
-            Row(
-                plan.name,
-                plan.wall,
-                plan.fastest,
-                plan.cpu,
-                plan.peak,
-                tuple(ratios),
-                note,
-            )
-        )
+        if alone is None:
+            alone = plan
+            group.rows.append(row(plan))
+            continue
+        each = (plan.wall - alone.wall) / (size - 1)
+        first = first or each
+        ratio = Ratio(f"cost per org of {sizes[1]}", each / first, FLAT)
+        shown = replace(row(plan, ratio), note=f"{each * 1000:.1f} ms an org more")
+        group.rows.append(shown)
     return group
 
 
 def _planned_fleet(bench: Bench, served: Served, size: int) -> Measured:
     served.start()
-    send = bench.command(served.project, "deploy", "--auto-approve")
+    send = bench.command(served.project, "deploy", "*", "--auto-approve")
     subprocess.run(send, env=environment(), check=True, capture_output=True)
-    plan = bench.command(served.project, "plan", "--detailed-exitcode")
+    plan = bench.command(served.project, "plan", "*", "--detailed-exitcode")
     runs = bench.times(3 if size < 1000 else 2)
     (plan_,) = in_turns([Peer(f"plan of {size} orgs", plan)], runs, warm=size < 1000)
     return plan_
