@@ -138,12 +138,13 @@ class Orgs:
         """Return what would make an org match its templates."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        return self._plan(self._target(org), wanted, allowed)
+        return self._plan(org, self._target(org), wanted, allowed=allowed)
 
-    def _plan(self, target: Target, wanted: Wanted, allowed: frozenset[str]) -> Plan:
+    def _plan(
+        self, org: Org, target: Target, wanted: Wanted, *, allowed: frozenset[str]
+    ) -> Plan:
         # What we recorded is kept by org Id, which only the org itself tells.
         recorded = self.journal().recorded
-        org = self.project.org(wanted.org)
         return planning.plan(
             target,
             wanted,
@@ -171,7 +172,7 @@ class Orgs:
         org = self.project.org(plan.wanted.org)
         target = self._target(org)
         if recheck:
-            now = self._plan(target, plan.wanted, allowed)
+            now = self._plan(org, target, plan.wanted, allowed=allowed)
             planning.check_fresh(plan, now)
             plan = now
         return deploy.deploy(
