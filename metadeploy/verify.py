@@ -80,5 +80,6 @@ def verify(target: Target, wanted: Wanted, *, wait_for_apps: float = 0.0) -> Ver
                 consumer_key=key,
             )
             proofs += target.prover.prove(subject, until=until)
+    proofs.sort(key=lambda proof: proof.app)
     found = (left.changes, left.access_changes, tuple(proofs))
     return Verified(*found, actual.consumer_keys)

@@ -32,6 +32,11 @@ class Ran:
     err: str
 
     @property
+    def flat(self):
+        """The text on stdout with its lines joined, wherever they were broken."""
+        return " ".join(self.out.split())
+
+    @property
     def json(self):
         """The one document on stdout; anything beside it fails."""
         return json.loads(self.out)

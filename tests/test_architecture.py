@@ -6,6 +6,7 @@ A new module fails here until it has a place: that is the moment to think of one
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -236,6 +237,15 @@ def test_every_module_has_a_place():
     missing = {m for m in found - placed if not is_core(m)}
     assert missing == set(), "say above what these are"
     assert placed - found == set(), "these are no more"
+
+
+def test_every_branch_of_the_core_is_measured():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT.parent / "setup.cfg", "utf-8")
+    said = settings["coverage:report"]["include"].split()
+    wanted = {f"metadeploy/{name}.py" for name in CORE}
+    assert set(said) == wanted | {f"metadeploy/{name}/*" for name in CORE_PACKAGES}
+    assert settings["coverage:report"]["fail_under"] == "100"
 
 
 def test_places_do_not_overlap():

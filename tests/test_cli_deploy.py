@@ -444,8 +444,8 @@ def test_a_portal_user_is_logged_in_without_being_asked(runner, project):
     ran = runner("deploy", "dev", "--auto-approve")
     assert ran.code == 1
     assert "Portal: REFUSED by jwt" in ran.out
-    assert "user is not admin approved to access this app" in ran.out
-    assert "Grant the app to a profile or permission set that the user has" in ran.out
+    assert "user is not admin approved to access this app" in ran.flat
+    assert "Grant the app to a profile or permission set that the user has" in ran.flat
     # The user's profile is given the app, and nobody is asked for anything.
     admin = project / "templates/profiles/Admin.profile.j2"
     (admin.parent / "Standard.profile.j2").write_text(admin.read_text())

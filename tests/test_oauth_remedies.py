@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -19,10 +19,10 @@ def test_the_page_is_current():
     assert written == oauth_errors.page()
 
 
-def test_the_page_is_written_by_one_command():
-    command = [sys.executable, "-m", "metadeploy.oauth_errors"]
-    done = subprocess.run(command, capture_output=True, check=True)
-    assert done.stdout.decode() == oauth_errors.page()
+def test_the_page_is_written_by_one_command(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "metadeploy.oauth_errors")
+    runpy.run_module("metadeploy.oauth_errors", run_name="__main__")
+    assert capsys.readouterr().out == oauth_errors.page()
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: f"{e.code} {e.words}")

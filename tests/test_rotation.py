@@ -7,11 +7,11 @@ import pytest
 from metadeploy import package
 from metadeploy.access import AppAccess
 from metadeploy.diff import Action
-from metadeploy.errors import ConfigError
+from metadeploy.errors import ApiFault, ConfigError
 from metadeploy.keys import KeyChoice, Masters, derive
 from metadeploy.model import METADATA_NS, Component, Ref, Secret
 from metadeploy.plan import Actual, OrgFacts, make_plan
-from metadeploy.rotation import renewals
+from metadeploy.rotation import Consumer, Staged, renewals, rotate
 from metadeploy.wanted import Wanted
 
 MASTERS = Masters(Secret("n" * 32), Secret("o" * 32))
@@ -122,3 +122,74 @@ def test_what_is_deleted_first_is_in_a_file_of_its_own():
     assert b"<members>Portal</members>" in files["destructiveChangesPre.xml"]
     assert b"<members>Other</members>" in files["destructiveChangesPost.xml"]
     assert b"<members>Portal</members>" in files["package.xml"]
+
+
+class Api:
+    """The credentials of one app, as an org keeps them."""
+
+    def __init__(self, beside=None, *, deaf=False):
+        self.key, self.beside, self.deaf = "key1", beside, deaf
+        self.calls = []
+
+    def consumer(self, app):
+        return Consumer(app, "0xI1", "888", self.key)
+
+    def staged(self, consumer):
+        return self.beside
+
+    def stage(self, consumer):
+        self.calls.append("stage")
+        self.beside = Staged("1", "key2", Secret("s"), "Active", "")
+        return self.beside
+
+    def rotate(self, consumer, staged):
+        self.calls.append("rotate")
+        if not self.deaf:
+            self.key = staged.key
+            self.beside = Staged("2", "key1", Secret("s"), "Rotated", "2026-12-01")
+
+    def discard(self, consumer, staged):
+        self.calls.append("discard")
+        self.beside = None
+
+
+def test_an_expired_pair_is_cleared_away_first():
+    api = Api(Staged("0", "key0", Secret("s"), "Expired", ""))
+    assert rotate(api, "Portal", "stage").changed
+    assert api.calls == ["discard", "stage"]
+
+
+def test_a_rotation_step_by_step():
+    api = Api()
+    first = rotate(api, "Portal", "stage")
+    assert (first.key, first.other, first.changed) == ("key1", "key2", True)
+    assert not rotate(api, "Portal", "stage").changed
+    done = rotate(api, "Portal", "finish")
+    assert (done.key, done.other, done.expires) == ("key2", "key1", "2026-12-01")
+    assert not rotate(api, "Portal", "finish").changed
+    with pytest.raises(ConfigError, match="serves still until 2026-12-01"):
+        rotate(api, "Portal", "stage")
+    assert rotate(api, "Portal", "discard").other == ""
+    assert api.calls == ["stage", "rotate", "discard"]
+
+
+def test_a_step_that_is_not_due():
+    for step in ("finish", "discard"):
+        with pytest.raises(ConfigError, match="nothing is staged for Portal"):
+            rotate(Api(), "Portal", step)
+
+
+def test_an_org_that_rotates_nothing_is_told():
+    api = Api(deaf=True)
+    rotate(api, "Portal", "stage")
+    with pytest.raises(ApiFault, match="serves by its former key"):
+        rotate(api, "Portal", "finish")
+
+
+@pytest.mark.parametrize("own", ["key1", "key2"])
+def test_the_branch_that_we_sit_on_is_not_cut(own):
+    api = Api()
+    if own == "key2":
+        rotate(api, "Portal", "stage")
+    with pytest.raises(ConfigError, match="logged in to the org by Portal itself"):
+        rotate(api, "Portal", "finish", own_key=own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from metadeploy.cli.output import Json, shown, styled
@@ -189,8 +190,22 @@ def verified_lines(verified: Verified) -> list[str]:
 def _proof_line(proof: Proof) -> str:
     flow = f" by {proof.flow}" if proof.flow else ""
     user = f" as {proof.user}" if proof.user else ""
-    line = shown(f"  {proof.app}: {_proof_mark(proof)}{flow}{user}: {proof.detail}")
-    return f"{line}\n    {shown(proof.hint)}" if proof.hint else line
+    line = shown(f"{proof.app}: {_proof_mark(proof)}{flow}{user}: {proof.detail}")
+    told = _wrapped(line, "  ")
+    if proof.hint:
+        told += _wrapped(shown(proof.hint), "    ")
+    return "\n".join(told)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _COLUMNS,
+        initial_indent=indent,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _proof_mark(proof: Proof) -> str:
