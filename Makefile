@@ -6,7 +6,7 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install dev demo check test clients test-clients bench clean
+.PHONY: install dev demo check test coverage clients test-clients bench clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -36,6 +36,10 @@ check: dev
 
 test: dev
 	$(BIN)/pytest
+
+# Fails below 100 % of the branches of the core.
+coverage: dev
+	$(BIN)/pytest --numprocesses 2 --cov --cov-report term
 
 # Real Salesforce clients, in a folder of their own; needs npm as well.
 clients: $(CLIENTS)/.installed
