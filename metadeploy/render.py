@@ -50,6 +50,9 @@ _TEMPLATE_FAULTS = (
     ValueError,
 )
 
+# A template without any of what Jinja acts on is its own text, but for line ends.
+_JINJA = re.compile(r"\{[{%#]")
+_NEWLINE = re.compile(r"\r\n?")
 # Noncharacters mark template lines in the output; no value may hold them.
 _MARK = re.compile("\ufdd0([^\ufdd0\ufdd1]*):([0-9]+)\ufdd1")
 _TAG_START = re.compile(r"<(?=[A-Za-z])|\n")
@@ -167,13 +170,7 @@ class Renderer:
     ) -> Iterator[Component | Problem]:
         try:
             ref = self._ref(path, values)
-            chunks: list[str] = []
-            size = 0
-            for chunk in self._env.get_template(path).generate(values):
-                size += len(chunk)
-                if size > _MAX_CHARACTERS:
-                    raise ValueError("the output grows past 50 MB")
-                chunks.append(chunk)
+            body, source = self._body(path, values)
         except TemplateSyntaxError as error:
             at = error.name or path
             yield Problem(at, error.lineno, error.message or "bad syntax", "MD020")
@@ -184,9 +181,21 @@ class Renderer:
             rule = "MD021" if isinstance(error, UndefinedError) else "MD022"
             yield Problem(at, line, what, rule)
             return
-        body, source = _unmark("".join(chunks), path)
         if body.strip():
             yield Component(ref, body.encode(), source)
+
+    def _body(self, path: str, values: Mapping[str, Any]) -> tuple[str, Source]:
+        text = self._texts[path]
+        if not _JINJA.search(text):  # to compile it would be most of its cost
+            return _NEWLINE.sub("\n", text), Source(path)
+        chunks: list[str] = []
+        size = 0
+        for chunk in self._env.get_template(path).generate(values):
+            size += len(chunk)
+            if size > _MAX_CHARACTERS:
+                raise ValueError("the output grows past 50 MB")
+            chunks.append(chunk)
+        return _unmark("".join(chunks), path)
 
     def _ref(self, path: str, values: Mapping[str, Any]) -> Ref:
         ref = self._refs[path]

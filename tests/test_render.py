@@ -270,3 +270,12 @@ def test_templates_may_reckon():
     assert body("<a>{{ 3 * 4 }} {{ 7 % 4 }} {{ 2.5 ** 2 }} {{ 0.5 * 2 }}</a>") == (
         "<a>12 3 6.25 1.0</a>"
     )
+
+
+def test_a_template_without_jinja_is_its_own_text():
+    text = '<?xml version="1.0"?>\r\n<X>\r\n    <a>{ x }}</a>\r\n</X>\n'
+    (plain,) = render(text).components
+    (rendered,) = render(text + "{# Jinja reads this one. #}").components
+    assert plain.body == rendered.body == text.replace("\r\n", "\n").encode()
+    for line in (2, 3):
+        assert plain.source.locate(line) == rendered.source.locate(line) == (APP, line)
