@@ -64,17 +64,21 @@ values:
 """
 
 
-def write_project(folder: Path, components: int, orgs: Iterable[str]) -> Path:
+def write_project(
+    folder: Path, components: int, orgs: Iterable[str], *, varying: bool = True
+) -> Path:
     """Write a project of one app, one profile, else permission sets; return `folder`.
 
-    Every component has a template of its own with a value of the org in it.
+    Every component has a template of its own. varying: also permission sets have a
+    value of the org in them; otherwise they are the same in all orgs.
     """
+    one = _SET if varying else _SET.replace("{{ org.name }}", "all")
     templates = {
         "connectedApps/Portal.connectedApp": _APP,
         "profiles/Portal People.profile": _PROFILE,
     }
     for n in range(1, components - len(templates) + 1):
-        templates[f"permissionsets/Set_{n:04}.permissionset"] = _SET % (n, n)
+        templates[f"permissionsets/Set_{n:04}.permissionset"] = one % (n, n)
     for name, text in templates.items():
         path = folder / "templates" / f"{name}.j2"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [--only startup,deploy,…] [--runs N] [--quick] [--json]
 
-Groups: startup, deploy, fleet, diff, emulator. Nothing here is a test: times depend
+Groups: startup, deploy, rendering, fleet, diff, emulator. Nothing is a test: times depend
 on the machine, so what counts are ratios between peers that were run in turns.
 """
 
@@ -83,9 +83,10 @@ def startup(bench: Bench) -> Group:
     return Group("Start", rows)
 
 
-def deploy(bench: Bench, components: int) -> Group:
+def deploy(bench: Bench, components: int, *, varying: bool = True) -> Group:
     """Plan and deploy to a fresh emulated org, in-process and served, and peers."""
-    project = write_project(bench.folder / f"deploy{components}", components, ["dev"])
+    folder = bench.folder / f"deploy{components}{'v' if varying else ''}"
+    project = write_project(folder, components, ["dev"], varying=varying)
     runs = bench.times(7 if components < 100 else 5)
     state = project / ".metadeploy"
 
@@ -108,7 +109,8 @@ def deploy(bench: Bench, components: int) -> Group:
         rows = _against_served(bench, served, (plan, send), runs)
     finally:
         served.stop()
-    group = Group(f"Deploy of {components:,} components to a fresh emulated org")
+    what = "" if varying else ", permission sets the same in all orgs"
+    group = Group(f"Deploy of {components:,} components to a fresh emulated org{what}")
     group.rows = [*(row(m) for m in alone), *rows]
     return group
 
@@ -267,9 +269,14 @@ def emulator(bench: Bench) -> Group:
     return Group("Emulated orgs", rows)
 
 
+def _many(bench: Bench) -> int:
+    return 20 if bench.quick else 1000
+
+
 GROUPS: dict[str, Callable[[Bench], list[Group]]] = {
     "startup": lambda b: [startup(b)],
-    "deploy": lambda b: [deploy(b, 3), deploy(b, 20 if b.quick else 1000)],
+    "deploy": lambda b: [deploy(b, 3), deploy(b, _many(b), varying=False)],
+    "rendering": lambda b: [deploy(b, _many(b))],
     "fleet": lambda b: [fleet(b)],
     "diff": lambda b: [diff(b)],
     "emulator": lambda b: [emulator(b)],
