@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from metadeploy import auth, keys, oauth_errors, proof
 from metadeploy.connection import Connection
-from metadeploy.errors import AuthError, ConfigError
+from metadeploy.errors import AuthError, ConfigError, Unreachable
 from metadeploy.keys import KeyChoice, Masters
 from metadeploy.model import Secret
 from metadeploy.orgfile import AppLogin, Org, SecretSource
@@ -80,7 +80,7 @@ class AppProver(Struct, frozen=True):
         except AuthError as error:
             refused = Refused(error.message, error.code, error.words, error.hint)
             return proof.judge_refusal(subject, attempt, refused)
-        except ConfigError as error:  # a key file that is not there stops no other app
+        except (ConfigError, Unreachable) as error:  # it stops no other app's proof
             refused = Refused(error.message, hint=error.hint)
             return proof.judge_refusal(subject, attempt, refused)
         return proof.judge_token(subject, attempt, session.user_id, session.scopes)
