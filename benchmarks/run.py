@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--only startup,deploy,…] [--runs N] [--quick] [--json]
 
-Groups: startup, deploy, rendering, fleet, diff, emulator. Nothing is a test: times depend
-on the machine, so what counts are ratios between peers that were run in turns.
+Groups: startup, deploy, rendering, fleet, diff, emulator. Nothing here is a test:
+times depend on the machine, so what counts are ratios between peers run in turns.
 """
 
 from __future__ import annotations
