@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -101,8 +102,16 @@ def _retrieve(target: Target, wanted: Wanted) -> tuple[Component, ...]:
     return retrieved(target, manifest)
 
 
+# The org has it, and does not give it: apps of packages, system apps (observed).
+_UNREADABLE = re.compile(r"metadata of type:(\w+) and file name:(.+?)\.?$")
+
+
 def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
-    """Return what the org has of a manifest, waiting for it up to ten minutes."""
+    """Return what the org has of a manifest, waiting for it up to ten minutes.
+
+    Raises ConfigError for what is there and cannot be read: to go on as if the org
+    did not have it would be to plan its creation.
+    """
     if not manifest.members:
         return ()
     retrieve_id = target.metadata.retrieve(manifest)
@@ -110,11 +119,22 @@ def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
     for pause in pauses():
         retrieved = target.metadata.check_retrieve_status(retrieve_id)
         if retrieved is not None:
+            _refuse_unreadable(retrieved.messages)
             return retrieved.components
         if target.clock.now() > deadline:
             raise ApiFault("", f"retrieve {retrieve_id} is not done after 10 minutes")
         target.clock.sleep(pause)
     raise AssertionError("pauses never end")
+
+
+def _refuse_unreadable(messages: Iterable[str]) -> None:
+    for message in messages:
+        if match := _UNREADABLE.search(message.strip()):
+            raise ConfigError(
+                f"the org has a {match[1]} {match[2]}, and does not give it: {message}",
+                hint="It was installed, or is Salesforce's own. Its access can be"
+                " declared in profiles and permission sets; it cannot be deployed.",
+            )
 
 
 def pauses() -> Iterable[float]:

@@ -72,6 +72,17 @@ def test_what_cannot_be_adopted(runner, project):
     assert f"{PORTAL} is there already: nothing is written" in ran.err
 
 
+def test_an_app_that_the_org_does_not_give_is_not_planned_as_new(runner, project):
+    """Salesforce CLI is in every org, and no retrieve returns it."""
+    ran = runner("adopt", "dev", "--app", "Salesforce_CLI")
+    assert ran.code == 1
+    assert "the org has a ConnectedApp Salesforce_CLI, and does not give it" in ran.err
+    (project / PORTAL).rename(project / PORTAL.replace("Portal.", "Salesforce_CLI."))
+    ran = runner("plan", "dev")
+    assert ran.code == 1
+    assert "Its access can be declared in profiles" in ran.err
+
+
 def test_an_app_of_two_kinds_is_not_adopted_as_one(runner, project):
     edit(project / "orgs/dev.yaml", "values:", ALL_ECA + "values:")
     assert runner("deploy", "dev", "uat", "--auto-approve").code == 0

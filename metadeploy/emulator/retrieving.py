@@ -268,7 +268,14 @@ def _wanted(
             messages += _system_apps(org, kind)
             continue
         component = org.component(Ref(kind, name))
-        if component is None:
+        if (
+            component is None
+            and kind == "ConnectedApp"
+            and name in org.settings.system_apps
+        ):
+            # Inferred: by name they are as little readable as by `*`.
+            messages += _unreadable([name])
+        elif component is None:
             # Observed: SDR reads type and name out of this sentence.
             text = f"Entity of type '{kind}' named '{name}' cannot be found"
             messages.append(("package.xml", text))
@@ -286,8 +293,10 @@ def _in_wildcard(component: StoredComponent) -> bool:
 
 def _system_apps(org: OrgState, kind: str) -> list[tuple[str, str]]:
     """Return a message for each app that `*` names but nobody can retrieve (§1.8)."""
-    if kind != "ConnectedApp":
-        return []
+    return _unreadable(org.settings.system_apps) if kind == "ConnectedApp" else []
+
+
+def _unreadable(names: Iterable[str]) -> list[tuple[str, str]]:
     return [
         (
             "package.xml",
@@ -295,7 +304,7 @@ def _system_apps(org: OrgState, kind: str) -> list[tuple[str, str]]:
             " capitalization is correct. Load of metadata from db failed for metadata"
             f" of type:ConnectedApp and file name:{name}.",
         )
-        for name in org.settings.system_apps
+        for name in names
     ]
 
 
