@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -215,7 +216,11 @@ def _text(element: etree._Element, name: str) -> str:
 
 
 def _flag(element: etree._Element, name: str) -> bool:
-    return _text(element, name).strip() in ("true", "1")
+    return _is_true(_text(element, name))
+
+
+def _is_true(text: str) -> bool:
+    return text.strip() in ("true", "1")
 
 
 def _needed(element: etree._Element, name: str) -> str:
@@ -226,7 +231,10 @@ def _needed(element: etree._Element, name: str) -> str:
 
 
 def _number(element: etree._Element, name: str) -> int:
-    text = _text(element, name)
+    return _integer(_text(element, name))
+
+
+def _integer(text: str) -> int:
     return int(text) if _NUMBER.fullmatch(text) else 0
 
 
@@ -251,16 +259,18 @@ def _deploy_result(result: etree._Element) -> DeployResult:
 
 
 def _message(row: etree._Element) -> DeployMessage:
+    # Once through the row, not once a field: there are thousands of them.
+    said = defaultdict(str, ((xmlfile.local_name(e), xmlfile.text_of(e)) for e in row))
     return DeployMessage(
-        component_type=_text(row, "componentType"),
-        full_name=_text(row, "fullName"),
-        file_name=_text(row, "fileName"),
-        success=_flag(row, "success"),
-        problem=_text(row, "problem"),
-        problem_type=_text(row, "problemType"),
-        line=_number(row, "lineNumber"),
-        column=_number(row, "columnNumber"),
-        created=_flag(row, "created"),
-        changed=_flag(row, "changed"),
-        deleted=_flag(row, "deleted"),
+        component_type=said["componentType"],
+        full_name=said["fullName"],
+        file_name=said["fileName"],
+        success=_is_true(said["success"]),
+        problem=said["problem"],
+        problem_type=said["problemType"],
+        line=_integer(said["lineNumber"]),
+        column=_integer(said["columnNumber"]),
+        created=_is_true(said["created"]),
+        changed=_is_true(said["changed"]),
+        deleted=_is_true(said["deleted"]),
     )

@@ -252,11 +252,12 @@ def _texts(
     found: dict[str, str] = {}
     for place, folders, names in os.walk(root / folder, onerror=_unreadable):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
+        below = Path(place).relative_to(root)
         for name in sorted(names):
-            path = Path(place) / name
+            path = Path(place, name)
             if name.startswith(".") or path.is_symlink():
                 continue
-            shown = path.relative_to(root).as_posix()
+            shown = (below / name).as_posix()
             if not wanted(shown):
                 continue
             if len(found) >= _MAX_FILES:

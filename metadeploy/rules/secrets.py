@@ -20,10 +20,12 @@ _TOKENS = (
     ),
 )
 
-_NAMES = (
-    "secret|password|passwd|passphrase|private_?key|api_?key|access_?token"
-    "|refresh_?token|session_?id"
+_WORDS = (
+    *("secret", "password", "passwd", "passphrase", "privatekey", "private_key"),
+    *("apikey", "api_key", "accesstoken", "access_token"),
+    *("refreshtoken", "refresh_token", "sessionid", "session_id"),
 )
+_NAMES = "|".join(_WORDS)
 # client_secret: abc123, in YAML; {% set client_secret = "abc123" %} or
 # <password>abc123</password>, in a template.
 _IN_YAML = re.compile(
@@ -50,6 +52,9 @@ def _problems(path: str, text: str) -> Iterator[Problem]:
     for pattern, what in _TOKENS:
         for match in pattern.finditer(text):
             yield _problem("MD704", path, text, match.start(), f"{what} is written")
+    lowered = text.lower()
+    if not any(word in lowered for word in _WORDS):
+        return  # the pattern takes ten times as long to find that out
     pattern = _IN_YAML if path.endswith((".yaml", ".yml")) else _IN_TEMPLATE
     for match in pattern.finditer(text):
         if _like_a_secret(match[1]):
