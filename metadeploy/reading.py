@@ -81,10 +81,8 @@ def _read_actual(target: Target, wanted: Wanted) -> Actual:
             hint="Nothing was sent. A refreshed sandbox has a new Id: check which org"
             " this is, then set org_id in the org file.",
         )
-    refs = {c.ref for c in wanted.components}
-    found = [c for c in _retrieve(target, wanted) if c.ref in refs]
     try:
-        components = raise_access(found).components
+        components = _raised(_retrieve(target, wanted), wanted)
         live = {
             app: key
             for c in components
@@ -95,6 +93,18 @@ def _read_actual(target: Target, wanted: Wanted) -> Actual:
     holders = holders_of(target, wanted)
     access = {app: frozenset(rows) for app, (_, rows) in holders.items()}
     return Actual(facts, components, access, live)
+
+
+def _raised(found: Iterable[Component], wanted: Wanted) -> tuple[Component, ...]:
+    """Return what of `found` is wanted, without access and canonical.
+
+    What is wanted is so already; where the org has the same bytes, nothing is to do.
+    """
+    known = {c.ref: c.body for c in wanted.components}
+    ours = [c for c in found if c.ref in known]
+    same = [c for c in ours if c.body == known[c.ref]]
+    others = raise_access(c for c in ours if c.body != known[c.ref]).components
+    return tuple(sorted((*same, *others), key=lambda c: c.ref))
 
 
 def _retrieve(target: Target, wanted: Wanted) -> tuple[Component, ...]:

@@ -12,9 +12,14 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----")
 
 # Their forms as Salesforce hands them out; a template's {{ }} cannot match.
 _TOKENS = (
-    (re.compile(r"\b00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?![\w.]{20,}"), "a session id"),
-    (re.compile(r"\b5Aep861[\w.]{20,}"), "a refresh token"),
     (
+        "00D",
+        re.compile(r"\b00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?![\w.]{20,}"),
+        "a session id",
+    ),
+    ("5Aep861", re.compile(r"\b5Aep861[\w.]{20,}"), "a refresh token"),
+    (
+        "force://",
         re.compile(r"\bforce://[^\s\"'<>{}@]+@[^\s\"'<>{}@]+"),
         "a Salesforce CLI login URL",
     ),
@@ -47,14 +52,15 @@ def scan(path: str, text: str) -> tuple[Problem, ...]:
 
 
 def _problems(path: str, text: str) -> Iterator[Problem]:
-    for match in _PRIVATE_KEY.finditer(text):
+    # To look for plain words first takes a tenth of what the patterns take.
+    for match in _PRIVATE_KEY.finditer(text) if "-----BEGIN" in text else ():
         yield _problem("MD214", path, text, match.start(), "a private key is written")
-    for pattern, what in _TOKENS:
-        for match in pattern.finditer(text):
+    for start, pattern, what in _TOKENS:
+        for match in pattern.finditer(text) if start in text else ():
             yield _problem("MD704", path, text, match.start(), f"{what} is written")
     lowered = text.lower()
     if not any(word in lowered for word in _WORDS):
-        return  # the pattern takes ten times as long to find that out
+        return
     pattern = _IN_YAML if path.endswith((".yaml", ".yml")) else _IN_TEMPLATE
     for match in pattern.finditer(text):
         if _like_a_secret(match[1]):
