@@ -156,6 +156,7 @@ class Problem(Struct, frozen=True):
 
 
 _ALPHABET_18 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_IS_UPPER = {code: str(int(chr(code).isupper())) for code in range(128)}
 
 
 def id18(sf_id: str) -> str:
@@ -167,10 +168,8 @@ def id18(sf_id: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9]{15}([A-Z0-5]{3})?", sf_id):
         raise ValueError(f"not a Salesforce id: {sf_id!r}")
-    suffix = "".join(
-        _ALPHABET_18[sum(c.isupper() << i for i, c in enumerate(sf_id[n : n + 5]))]
-        for n in (0, 5, 10)
-    )
+    upper = sf_id[14::-1].translate(_IS_UPPER)
+    suffix = "".join(_ALPHABET_18[int(upper[n : n + 5], 2)] for n in (10, 5, 0))
     if len(sf_id) == 18 and sf_id[15:] != suffix:
         raise ValueError(f"the last three characters of {sf_id} do not fit the rest")
     return sf_id[:15] + suffix

@@ -225,26 +225,25 @@ class OrgTables:
         extra: None keeps what is known. Its id, creation date and creator stay.
         """
         now = self.world.clock()
-        self.world.store.write(
-            "INSERT INTO components VALUES (?1,?2,?3,?4,?5,?6,?5,?6,?7,?8)"
-            " ON CONFLICT (org, type, name) DO UPDATE SET body = ?8,"
-            " modified_by = ?5, modified = ?6, extra = iif(?9, ?7, extra)",
-            (
-                self.key,
-                ref.type,
-                ref.full_name,
-                component_id or ids.new_id(ref.type),
-                user_id,
-                now,
-                json.dumps(dict(extra or {}), separators=(",", ":")),
-                body,
-                extra is not None,
-            ),
+        values: tuple[Value, ...] = (
+            self.key,
+            ref.type,
+            ref.full_name,
+            component_id or ids.new_id(ref.type),
+            user_id,
+            now,
+            json.dumps(dict(extra or {}), separators=(",", ":")),
+            body,
+            extra is not None,
         )
-        row = self.world.store.one(
-            "SELECT id FROM components WHERE org = ? AND type = ? AND name = ?",
-            (self.key, ref.type, ref.full_name),
-        )
+        with self.world.transaction():
+            row = self.world.store.one(
+                "INSERT INTO components VALUES (?1,?2,?3,?4,?5,?6,?5,?6,?7,?8)"
+                " ON CONFLICT (org, type, name) DO UPDATE SET body = ?8,"
+                " modified_by = ?5, modified = ?6, extra = iif(?9, ?7, extra)"
+                " RETURNING id",
+                values,
+            )
         return str(row[0]) if row else ""
 
     def remove(self, ref: Ref) -> None:
