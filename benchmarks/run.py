@@ -51,6 +51,11 @@ class Bench:
         return [self.metadeploy, "-C", str(project), *words]
 
 
+# Below these nobody who uses the same libraries gets.
+_OFFLINE = "click, jinja2.sandbox, lxml.etree, msgspec, ruamel.yaml"
+_ONLINE = f"{_OFFLINE}, requests, zeep, zeep.wsdl.bindings.soap"
+
+
 def startup(bench: Bench) -> Group:
     example = bench.folder / "example"
     for name in ("templates", "orgs"):
@@ -63,14 +68,17 @@ def startup(bench: Bench) -> Group:
         Peer("metadeploy --version", [bench.metadeploy, "--version"]),
         Peer("validate, 20 components", validate),
         Peer("validate, example project", bench.command(example, "validate")),
+        Peer("the libraries of validate", [bench.python, "-c", f"import {_OFFLINE}"]),
+        Peer("the libraries of deploy", [bench.python, "-c", f"import {_ONLINE}"]),
     ]
-    python, help_, version, small, shown = in_turns(peers, bench.runs)
+    python, help_, version, small, shown, *floors = in_turns(peers, bench.runs)
     rows = [
         row(python),
         row(help_, wall_ratio(help_, python, HELP)),
         row(version, wall_ratio(version, python)),
         row(small, wall_ratio(small, python, VALIDATE)),
         row(shown, wall_ratio(shown, python)),
+        *(row(floor, wall_ratio(floor, python)) for floor in floors),
     ]
     if bench.sf is not None:
         env = bench.sf.env()
@@ -213,7 +221,7 @@ def _planned_fleet(bench: Bench, served: Served, size: int) -> Measured:
     subprocess.run(send, env=environment(), check=True, capture_output=True)
     plan = bench.command(served.project, "plan", "*", "--detailed-exitcode")
     runs = bench.times(3 if size < 1000 else 2)
-    (plan_,) = in_turns([Peer(f"plan of {size} orgs", plan)], runs, warm=size < 1000)
+    (plan_,) = in_turns([Peer(f"plan, {size:5,} orgs", plan)], runs, warm=size < 1000)
     return plan_
 
 
