@@ -115,3 +115,17 @@ def test_what_an_emulated_org_is_like_is_said_in_its_file(runner, project):
     token = runner("emulator", "token", "dev", "--username", "p@acme.example")
     assert "has no user" not in token.err
     assert runner("plan", "dev", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("token", "*"),
+        ("password", "*", "user@dev.emulated"),
+        ("refresh", "uat", "--from", "*"),
+        ("refresh", "*", "--from", "prod"),
+    ],
+)
+def test_several_orgs_where_one_is_wanted(runner, words):
+    ran = runner("emulator", *words)
+    assert (ran.code, "one org is wanted, not dev, prod, uat" in ran.err) == (64, True)

@@ -125,7 +125,7 @@ def token(org: str, username: str | None) -> int:
     Its instanceUrl answers while `metadeploy emulator serve` runs.
     """
     with _emulated() as (emulated, project):
-        (name,) = project.select([org])
+        name = options.one_org(project, org)
         found = emulated.login(_an_emulated_org(project, name), username)
         served = emulated.running_url()
     if served is None:
@@ -150,7 +150,7 @@ def refresh(org: str, source: str, as_json: bool) -> int:
     What a real refresh copies is copied; all tokens of the sandbox die.
     """
     with _emulated() as (emulated, project):
-        (name,), (other,) = project.select([org]), project.select([source])
+        name, other = options.one_org(project, org), options.one_org(project, source)
         found = _an_emulated_org(project, name), _an_emulated_org(project, other)
         org_id, username = emulated.refresh(*found)
     if as_json:
@@ -171,7 +171,7 @@ def password(org: str, username: str) -> int:
     For the login page of the web server flow, and for clients that log in by SOAP.
     """
     with _emulated() as (emulated, project):
-        (name,) = project.select([org])
+        name = options.one_org(project, org)
         made = emulated.give_password(_an_emulated_org(project, name), username)
     sys.stdout.write(json.dumps({"username": username, "password": made}) + "\n")
     return 0
@@ -214,7 +214,7 @@ def fault(
             return 0
         said: dict[str, object] = {"kind": kind, "on": on, "skip": skip, "times": times}
         if org is not None:
-            (name,) = project.select([org])
+            name = options.one_org(project, org)
             said["org"] = emulated.who(_an_emulated_org(project, name))[0]
         for pair in more:
             key, _, value = pair.partition("=")

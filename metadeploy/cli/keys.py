@@ -162,7 +162,7 @@ def export(
     if bool(command) != (form == "command"):
         raise click.UsageError("a command goes with --format command: -- CMD ARGUMENT")
     with Orgs(options.find_workspace()) as connected:
-        one = _one_org(connected, org)
+        one = options.one_org(connected.project, org)
         found = handover.pair(app, connected.credentials(one, app, staged=staged))
     match form:
         case "command":
@@ -199,13 +199,6 @@ def _hand_to(command: tuple[str, ...], text: str) -> None:
         )
 
 
-def _one_org(connected: Orgs, org: str) -> str:
-    names = connected.project.select([org])
-    if len(names) != 1:
-        raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
-    return names[0]
-
-
 @keys.command()
 @click.argument("org")
 @click.option("--app", required=True, help="The app's fullName.")
@@ -229,7 +222,7 @@ def rotate(
     The key of a ConnectedApp cannot be rotated in place.
     """
     with Orgs(options.find_workspace()) as connected:
-        name = _one_org(connected, org)
+        name = options.one_org(connected.project, org)
         done = connected.rotate(name, app, step or "stage", allowed=frozenset(allowed))
     if as_json:
         write_json(

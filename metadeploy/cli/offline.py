@@ -162,7 +162,7 @@ def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> in
     from metadeploy.api import Orgs
 
     with Orgs(options.find_workspace()) as connected:
-        (name,) = _one(connected.project.select([org]))
+        name = options.one_org(connected.project, org)
         files, note = connected.render(name, reveal_secrets=reveal_secrets)
     if note:
         click.echo(note, err=True)
@@ -180,12 +180,6 @@ def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> in
             click.echo(f"=== {path}")
             click.echo(shown(content.decode("utf-8", "replace")))
     return 0
-
-
-def _one(names: tuple[str, ...]) -> tuple[str]:
-    if len(names) != 1:
-        raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
-    return (names[0],)
 
 
 def _write(path: Path, body: bytes, *, private: bool) -> None:

@@ -10,6 +10,7 @@ import click
 
 from metadeploy import workspace
 from metadeploy.errors import MetadeployError
+from metadeploy.project import Project
 from metadeploy.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -72,6 +73,14 @@ def allowances(command: F) -> F:
 def find_workspace() -> Workspace:
     """Return the project that -C names, or that the current folder is in."""
     return workspace.find(Path(click.get_current_context().obj))
+
+
+def one_org(project: Project, pattern: str) -> str:
+    """Return the one org that a name, glob or tag means; several are wrong usage."""
+    names = project.select([pattern])
+    if len(names) != 1:
+        raise click.UsageError(f"one org is wanted, not {', '.join(names)}")
+    return names[0]
 
 
 def exit_code_of(errors: Iterable[MetadeployError | None]) -> int:
