@@ -16,12 +16,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 BASE, TOKEN, PACKAGE = sys.argv[1].rstrip("/"), sys.argv[2], Path(sys.argv[3])
 PROJECT = Path("sfdx").resolve()
@@ -82,9 +83,11 @@ def sf(*arguments: str, org: str = "", code: int | None = 0) -> Any:
 
 def browse(url: str) -> None:
     """Do what a person in a browser does, until the app is called back."""
-    time.sleep(0.3)  # as a browser does: sf waits for its start before it listens
     method, form = "GET", {}
     with requests.Session() as session:
+        # sf starts its browser before it listens for being called back.
+        patient = HTTPAdapter(max_retries=Retry(connect=8, backoff_factor=0.1))
+        session.mount("http://localhost:", patient)
         for _ in range(8):
             page = session.request(
                 method, url, data=form, allow_redirects=False, timeout=20
