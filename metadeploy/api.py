@@ -20,10 +20,10 @@ from msgspec.structs import replace
 
 from metadeploy import adopt as adopting
 from metadeploy import (
-    auth,
     deploy,
     externalapp,
     keys,
+    login,
     master,
     package,
     planning,
@@ -310,8 +310,8 @@ class Orgs:
         if facts.production and "production" not in allowed:
             what = f"{facts.name} ({facts.org_id}) is a production org"
             raise PlanRefused([f"{what}. Allow it with --production."])
-        login = org.file.login
-        own = login.client_id if login is not None else None
+        said = org.file.login
+        own = said.client_id if said is not None else None
         own_key = None if own is None else self.workspace.secret(own).reveal()
         told = self._credentials_api(name)
         return rotation.rotate(told, app, step, own_key=own_key)
@@ -383,7 +383,7 @@ class Orgs:
         connection = self._connections.get(org.name)
         if connection is None:
             progress.step("logging in")
-            connection = self._connection(org)
+            connection = login.connect(org, self.workspace.secret, self.emulated)
             self._stack.callback(connection.close)
             self._connections[org.name] = connection
         return Target(
@@ -402,51 +402,6 @@ class Orgs:
             clock=clock,
             progress=progress,
         )
-
-    def _connection(self, org: Org) -> Connection:
-        if org.emulated:
-            emulated = self.emulated()
-            with self._lock:
-                return Connection(emulated.url(), emulated.login(org).token)
-        session = self._log_in(org)
-        if org.org_id is not None and session.org_id != org.org_id:
-            raise ConfigError(
-                f"org {org.name} is pinned to {org.org_id}, but the login is for"
-                f" {session.org_id}",
-                hint="Nothing was sent. Check login and org_id in the org file.",
-            )
-        return Connection(session.url, session.token)
-
-    def _log_in(self, org: Org) -> auth.Session:
-        login = org.file.login
-        if login is None:
-            raise ConfigError(f"org {org.name} has no login")
-        secret = self.workspace.secret
-        connection = Connection(login.url, Secret(""))
-        try:
-            if login.flow == "access_token" and login.access_token is not None:
-                token = secret(login.access_token)
-                return auth.Session(
-                    connection.url, token, org.org_id or "", "", frozenset()
-                )
-            if login.client_id is None:
-                raise ConfigError(f"org {org.name} has no login.client_id")
-            client_id = secret(login.client_id).reveal()
-            if login.flow == "jwt" and login.private_key and login.username:
-                return auth.jwt_bearer(
-                    connection,
-                    client_id,
-                    username=login.username,
-                    private_key=secret(login.private_key),
-                    audience=login.audience or connection.url,
-                )
-            if login.client_secret is None:
-                raise ConfigError(f"org {org.name} has no login.client_secret")
-            return auth.client_credentials(
-                connection, client_id, secret(login.client_secret)
-            )
-        finally:
-            connection.close()
 
 
 def _kind(ref: Ref) -> str:

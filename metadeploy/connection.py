@@ -11,12 +11,13 @@ import io
 import json
 import re
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from socket import socket
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -38,6 +39,7 @@ from metadeploy.model import Secret
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+T = TypeVar("T")
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 CONNECT_SECONDS = 10.0
@@ -46,6 +48,12 @@ SILENCE_SECONDS = 120.0
 MAX_ANSWER_BYTES = 200_000_000
 _HOST = re.compile(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]+|::1")
 _TOKEN = re.compile(r"[!-~]*")
+# How many new sessions in a row may be refused (jsforce stops there too).
+MOST_RENEWALS = 3
+_EXPIRED = "INVALID_SESSION_ID"
+# Said under the same code of a session that lives and may not do this: a new one may
+# not either (observed).
+_POLICY = ("not valid for use with", "not attached to")
 
 
 class Answer(Struct, frozen=True):
@@ -58,29 +66,65 @@ class Answer(Struct, frozen=True):
 
 @dataclass
 class Connection:
-    """A session with one org. `token` is read at each call, so it can be renewed.
+    """A session with one org, that renews itself where it can. For any thread.
 
     url: scheme and host, no slash at the end; https but for loopback.
     timeout: seconds for a whole call (the platform's own limit is 10 minutes).
-    limit: bytes that an answer may have. Raises ApiFault, AuthError for what no
-    session can be.
+    limit: bytes that an answer may have. renew: logs in again and returns the new
+    token; None where the token came from outside. Raises ApiFault, AuthError for what
+    no session can be.
     """
 
     url: str
     token: Secret
     timeout: float = 600.0
     limit: int = MAX_ANSWER_BYTES
+    renew: Callable[[], Secret] | None = field(default=None, repr=False)
     _http: requests.Session = field(default_factory=requests.Session, repr=False)
+    _renewing: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _renewals: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         self.url = checked_url(self.url)
-        if not _TOKEN.fullmatch(self.token.reveal()):
-            raise AuthError("the access token has characters that no token has")
+        self.token = _checked_token(self.token)
         self._http.trust_env = False
         self._http.mount(self.url, _Adapter())
 
     def close(self) -> None:
         self._http.close()
+
+    def in_session(self, send: Callable[[Secret], T]) -> T:
+        """Return what `send` makes of the session's token, in a new session if need be.
+
+        send: makes one call; it may be asked to again, for an org that says that a
+        session is not valid has not accepted the call. Raises what `send` and the
+        login raise, and such a fault with what to do where no new session helps.
+        """
+        for _ in range(MOST_RENEWALS + 1):
+            token = self.token
+            try:
+                found = send(token)
+            except ApiFault as fault:
+                if not _has_expired(fault):
+                    raise
+                refused = fault
+            else:
+                self._renewals = 0
+                return found
+            self._renew(token, refused)
+        raise _said_more(refused, _STILL_REFUSED)
+
+    def _renew(self, stale: Secret, fault: ApiFault) -> None:
+        """Log in again, once for all threads that met the end of the same session."""
+        with self._renewing:
+            if self.token is not stale:
+                return
+            if self.renew is None:
+                raise _said_more(fault, _FROM_OUTSIDE)
+            if self._renewals >= MOST_RENEWALS:
+                raise _said_more(fault, _STILL_REFUSED)
+            self.token = _checked_token(self.renew())
+            self._renewals += 1
 
     def call(
         self,
@@ -127,6 +171,32 @@ class Connection:
                 raise LostAnswer(f"the answer is larger than {self.limit} bytes")
         content_type = response.headers.get("Content-Type", "")
         return Answer(response.status_code, content_type, bytes(body))
+
+
+_FROM_OUTSIDE = (
+    "The access token was given from outside and has ended: set a new one, or choose a"
+    " `flow` under `login` in the org file that can log in again."
+)
+_STILL_REFUSED = (
+    "New sessions are refused too. See the session settings and the app's policies in"
+    " Setup."
+)
+
+
+def _has_expired(fault: ApiFault) -> bool:
+    policy = any(words in fault.message for words in _POLICY)
+    return fault.code == _EXPIRED and not policy
+
+
+def _said_more(fault: ApiFault, hint: str) -> ApiFault:
+    fault.hint = fault.hint or hint
+    return fault
+
+
+def _checked_token(token: Secret) -> Secret:
+    if not _TOKEN.fullmatch(token.reveal()):
+        raise AuthError("the access token has characters that no token has")
+    return token
 
 
 class _InTime(io.RawIOBase):

@@ -105,20 +105,25 @@ class CredentialsApi(Struct, frozen=True):
         return f"/services/data/v{version}/apps/oauth"
 
     def _call(self, method: str, path: str, body: Json = None) -> Json:
-        answer = self.connection.call(
-            method,
-            f"{self._base}/{path}",
-            body=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self.connection.token.reveal()}",
-                "Content-Type": "application/json",
-            },
-        )
-        try:
+        def send(token: Secret) -> Json:
+            answer = self.connection.call(
+                method,
+                f"{self._base}/{path}",
+                body=None if body is None else json.dumps(body).encode(),
+                headers={
+                    "Authorization": f"Bearer {token.reveal()}",
+                    "Content-Type": "application/json",
+                },
+            )
             return read_json(answer)
+
+        try:
+            return self.connection.in_session(send)
         except ApiFault as fault:
             said = fault.message.partition(": ")[2] or fault.message
-            raise ApiFault(fault.code, said, hint=_advice(fault)) from fault
+            raise ApiFault(
+                fault.code, said, hint=_advice(fault) or fault.hint
+            ) from fault
 
 
 def _advice(fault: ApiFault) -> str:

@@ -211,16 +211,19 @@ class DataApi:
         raise LostAnswer("the org's answer to a query has no last page")
 
     def _json(self, method: str, path: str, body: Json = None) -> Json:
-        answer = self._connection.call(
-            method,
-            path,
-            body=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self._connection.token.reveal()}",
-                "Content-Type": "application/json",
-            },
+        return self._connection.in_session(
+            lambda token: read_json(
+                self._connection.call(
+                    method,
+                    path,
+                    body=None if body is None else json.dumps(body).encode(),
+                    headers={
+                        "Authorization": f"Bearer {token.reveal()}",
+                        "Content-Type": "application/json",
+                    },
+                )
+            )
         )
-        return read_json(answer)
 
 
 def _quoted(text: str) -> str:

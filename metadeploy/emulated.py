@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Iterable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -46,6 +47,7 @@ class EmulatedOrgs:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self.world: World = open_world(self._folder / "world.sqlite3")
         self._server: RunningServer | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> EmulatedOrgs:
         return self
@@ -79,12 +81,13 @@ class EmulatedOrgs:
 
     def url(self) -> str:
         """Return where the orgs are served, starting a server if there is none."""
-        if self._server is None:
-            running = self.running_url()
-            if running is not None:
-                return running
-            self._server = _start(self.world)
-        return self._server.url
+        with self._lock:
+            if self._server is None:
+                running = self.running_url()
+                if running is not None:
+                    return running
+                self._server = _start(self.world)
+            return self._server.url
 
     def running_url(self) -> str | None:
         """Return where another process serves the orgs, None where none does."""
@@ -164,11 +167,12 @@ class EmulatedOrgs:
 
         Raises ConfigError for a user that the org does not have.
         """
-        self.prepare([org])
-        state = self.world.org(org.name)
-        user_id, found = _user(state, username)
-        token = Secret(state.issue_token(user_id))
-        return EmulatedLogin(token, state.id, found)
+        with self._lock:
+            self.prepare([org])
+            state = self.world.org(org.name)
+            user_id, found = _user(state, username)
+            token = Secret(state.issue_token(user_id))
+            return EmulatedLogin(token, state.id, found)
 
 
 def _start(

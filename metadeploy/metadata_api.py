@@ -30,6 +30,7 @@ from metadeploy.model import (
     DeployResult,
     Manifest,
     Ref,
+    Secret,
 )
 
 logging.getLogger("zeep").setLevel(logging.INFO)
@@ -158,21 +159,23 @@ class MetadataApi:
 
     def _call(self, operation: str, **arguments: object) -> list[etree._Element]:
         client = _client()
-        envelope = client.create_message(
-            client.service,
-            operation,
-            _soapheaders={
-                "session": {"sessionId": self._connection.token.reveal()},
-            },
-            **arguments,
-        )
-        answer = self._connection.call(
-            "POST",
-            f"/services/Soap/m/{self._version}",
-            body=etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"),
-            headers={"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'},
-        )
-        return _results(answer, operation)
+
+        def send(token: Secret) -> list[etree._Element]:
+            envelope = client.create_message(
+                client.service,
+                operation,
+                _soapheaders={"session": {"sessionId": token.reveal()}},
+                **arguments,
+            )
+            answer = self._connection.call(
+                "POST",
+                f"/services/Soap/m/{self._version}",
+                body=etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"),
+                headers={"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'},
+            )
+            return _results(answer, operation)
+
+        return self._connection.in_session(send)
 
 
 @cache

@@ -61,6 +61,7 @@ EDGES: dict[str, set[str]] = {
     "data_api": {"connection"},
     "emulated": {"emulator.*"},
     "journal": set(),
+    "login": {"auth", "connection", "emulated"},
     "master": set(),
     "metadata_api": {"connection"},
     "prover": {"auth", "connection", "target"},
@@ -116,7 +117,14 @@ OWNERS: dict[str, set[str]] = {
     "ssl": {"connection"},
     "subprocess": {"cli.keys", "repository", "workspace"},
     "tempfile": set(),
-    "threading": {API, "cli.emulator", "cli.progress", "journal"},
+    "threading": {
+        API,
+        "cli.emulator",
+        "cli.progress",
+        "connection",
+        "emulated",
+        "journal",
+    },
     "time": {API, "auth", "connection"},
 }
 

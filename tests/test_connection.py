@@ -6,12 +6,19 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from raw_server import http, reset
 
-from metadeploy.connection import Connection, checked_url, read_json
+from metadeploy.connection import (
+    MOST_RENEWALS,
+    Connection,
+    checked_url,
+    read_json,
+)
 from metadeploy.errors import ApiFault, AuthError, LostAnswer, Unreachable
 from metadeploy.model import Secret
 
@@ -376,3 +383,135 @@ def test_what_is_no_json_is_lost(raw_server, connect, reply, said):
     with pytest.raises(LostAnswer) as caught:
         read_json(answer)
     assert str(caught.value) == f"HTTP {said} where JSON was expected"
+
+
+# Sessions that end.
+
+POLICIES = (
+    "This session is not valid for use with the REST API",
+    "This session is not valid for use with the API",
+    "Connected app is not attached to Agent",
+)
+
+
+class Logins:
+    """Gives tokens 1, 2, …; only those from `good` on are taken."""
+
+    def __init__(self, good=1):
+        self.made, self.good = 0, good
+
+    def renew(self):
+        self.made += 1
+        return Secret(str(self.made))
+
+    def send(self, token):
+        if int(token.reveal()) < self.good:
+            raise ApiFault("INVALID_SESSION_ID", "Session expired or invalid")
+        return token.reveal()
+
+
+@pytest.fixture
+def session():
+    """session(logins) → a Connection with token 0, which goes nowhere."""
+    made = []
+
+    def to(logins, **how):
+        how = {"renew": logins.renew, **how}
+        made.append(Connection("https://a.example", Secret("0"), **how))
+        return made[-1]
+
+    yield to
+    for connection in made:
+        connection.close()
+
+
+@pytest.mark.parametrize("good", range(MOST_RENEWALS + 1))
+def test_a_call_is_made_again_in_a_new_session(session, good):
+    logins = Logins(good)
+    connection = session(logins)
+    assert connection.in_session(logins.send) == str(good)
+    assert connection.token == Secret(str(good))
+    assert logins.made == good
+
+
+def test_logging_in_again_does_not_go_on_for_ever(session):
+    logins = Logins(good=MOST_RENEWALS + 1)
+    with pytest.raises(ApiFault, match="Session expired") as caught:
+        session(logins).in_session(logins.send)
+    assert "New sessions are refused too" in caught.value.hint
+    assert logins.made == MOST_RENEWALS
+
+
+def test_a_good_call_ends_the_row(session):
+    logins = Logins()
+    connection = session(logins)
+    for good in range(1, 3 * MOST_RENEWALS):
+        logins.good = good
+        assert connection.in_session(logins.send) == str(good)
+
+
+def test_calls_without_a_good_one_between_share_the_row(session):
+    logins = Logins(good=99)
+    connection = session(logins)
+    for _ in range(3):
+        with pytest.raises(ApiFault):
+            connection.in_session(logins.send)
+    assert logins.made == MOST_RENEWALS
+
+
+def test_one_thread_logs_in_for_all(session):
+    everybody = threading.Barrier(8)
+    logins = Logins()
+
+    def send(token):
+        if token == Secret("0"):
+            everybody.wait(10)  # all have met the end before the first logs in
+        return logins.send(token)
+
+    connection = session(logins)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: connection.in_session(send), range(8)))
+    assert found == ["1"] * 8
+    assert logins.made == 1
+
+
+def test_a_token_from_outside_cannot_be_renewed(session):
+    logins = Logins()
+    with pytest.raises(ApiFault, match="Session expired") as caught:
+        session(logins, renew=None).in_session(logins.send)
+    assert "set a new one" in caught.value.hint
+
+
+@pytest.mark.parametrize("words", POLICIES)
+def test_a_policy_is_not_the_end_of_a_session(session, words):
+    def send(token):
+        raise ApiFault("INVALID_SESSION_ID", words)
+
+    logins = Logins()
+    with pytest.raises(ApiFault, match=words):
+        session(logins).in_session(send)
+    assert logins.made == 0
+
+
+def test_a_login_that_fails_is_not_counted(session):
+    errors = [Unreachable("down")] * (MOST_RENEWALS + 1)
+    logins = Logins()
+
+    def renew():
+        if errors:
+            raise errors.pop()
+        return logins.renew()
+
+    connection = session(logins, renew=renew)
+    for _ in range(MOST_RENEWALS + 1):
+        with pytest.raises(Unreachable):
+            connection.in_session(logins.send)
+    assert connection.in_session(logins.send) == "1"
+
+
+def test_a_new_token_is_looked_at_too(session):
+    bad = Secret("a\nb")
+    connection = session(Logins(), renew=lambda: bad)
+    with pytest.raises(AuthError, match="characters that no token has"):
+        connection.in_session(Logins().send)
+    assert connection.token == Secret("0")

@@ -11,7 +11,7 @@ from fake_org import FakeJournal, FakeOrg, app, holder
 
 from metadeploy import deploy as flow
 from metadeploy.access import raise_access
-from metadeploy.connection import Connection
+from metadeploy.connection import MOST_RENEWALS, Connection
 from metadeploy.data_api import DataApi
 from metadeploy.emulator.injection import KINDS, Injection, Point
 from metadeploy.emulator.seed import admin_of
@@ -36,8 +36,10 @@ BOTH = [
     for kind in FAULTS
     for applied in (False, True)
     if KINDS[kind][0] is Point.BEFORE_APPLY or not applied
+    # An org that says that the session is not valid has not acted.
+    if (kind, applied) != ("session-expired", True)
 ]
-HARMLESS = {"bom", "unknown-element", "wrong-type"}
+HARMLESS = {"bom", "unknown-element", "wrong-type", "session-expired"}
 
 
 @pytest.fixture
@@ -50,12 +52,20 @@ def server(tmp_path):
 
 
 @pytest.fixture
-def target(server):
+def connection(server):
+    def log_in():
+        return Secret(server.org.issue_token(admin_of(server.org)))
+
+    made = Connection(server.url, log_in(), timeout=0.5, renew=log_in)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def target(connection):
     """The org as the flow sees it; time and proofs are stand-ins'."""
-    token = Secret(server.org.issue_token(admin_of(server.org)))
-    connection = Connection(server.url, token, timeout=0.5)
     stand_in = FakeOrg(proof=None)
-    yield Target(
+    return Target(
         org_id=None,
         metadata=MetadataApi(connection, "66.0"),
         data=DataApi(connection, "66.0"),
@@ -63,7 +73,6 @@ def target(server):
         clock=stand_in,
         progress=stand_in,
     )
-    connection.close()
 
 
 def injected(server, kind, on, **how):
@@ -101,7 +110,7 @@ def test_a_fault_when_the_deploy_is_sent(server, target, kind, applied):
         assert journal.status == "Intended"
     else:
         assert isinstance(ended, ApiFault)
-        assert kind in ("fault", "session-expired")
+        assert kind == "fault"
         assert journal.status == "NotSent"
     assert len(deploys(server.org)) <= 1
     assert journal.recorded == (WANTED.components if ended is None else ())
@@ -112,13 +121,8 @@ def test_a_fault_when_the_deploy_is_sent(server, target, kind, applied):
 def test_a_fault_when_the_deploy_is_polled(server, target, kind):
     key = injected(server, kind, "checkDeployStatus")
     journal = FakeJournal([])
-    if kind == "session-expired":
-        with pytest.raises(LostAnswer, match="goes on, but nobody may ask how"):
-            run(target, journal)
-        assert journal.status == "Sent"
-    else:
-        assert run(target, journal).verified.ok
-        assert journal.status == "Verified"
+    assert run(target, journal).verified.ok
+    assert journal.status == "Verified"
     assert server.injections.fired(key) == 1
     assert len(deploys(server.org)) == 1
     assert matches(target)
@@ -148,9 +152,37 @@ def test_a_fault_when_the_org_is_read(server, target, read, kind, later):
         assert outcome.verified is not None and outcome.verified.ok
         assert journal.status == "Verified"
     else:
-        assert kind == "session-expired" or kind in ZIPS
+        assert kind in ZIPS
         assert journal.status in ("", "Unverified")
         assert journal.recorded == ()
     struck = server.injections.fired(key)
     assert struck == 1 or (later and struck == 0)
     assert len(deploys(server.org)) == (0 if ended is not None and not later else 1)
+
+
+CALLS = ("deploy", "checkDeployStatus", "retrieve", "listMetadata", "*/query")
+
+
+@pytest.mark.parametrize("on", CALLS)
+@pytest.mark.parametrize("times", [1, MOST_RENEWALS])
+def test_a_session_that_ends_again_and_again(server, target, on, times):
+    key = injected(server, "session-expired", on, times=times)
+    assert run(target, FakeJournal([])).verified.ok
+    assert server.injections.fired(key) == times
+    assert len(deploys(server.org)) == 1
+
+
+def test_no_session_lasts(server, target):
+    key = injected(server, "session-expired", "checkDeployStatus", times=0)
+    journal = FakeJournal([])
+    with pytest.raises(LostAnswer, match="goes on, but nobody may ask how"):
+        run(target, journal)
+    assert server.injections.fired(key) == MOST_RENEWALS + 1
+    assert journal.status == "Sent"
+
+
+def test_a_token_that_is_ended_in_the_middle(server, connection, target):
+    plan = make_plan(read_actual(target, WANTED), WANTED)
+    server.org.revoke_token(connection.token.reveal())
+    outcome = flow.deploy(target, plan, FakeJournal([]), lambda: Secret("m" * 32))
+    assert outcome.verified.ok
