@@ -9,8 +9,9 @@ a Manifest is package.xml, a DeployResult is what the org answers.
 
 from __future__ import annotations
 
+import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Literal, NoReturn
 
@@ -21,18 +22,22 @@ DEFAULT_API_VERSION = "66.0"
 
 
 class Secret:
-    """A text that must not be seen. Printing, formatting or pickling shows `***`.
+    """A text that must not be seen: it prints as `***` and is never serialised.
 
-    `reveal()` is the only way to the text, so every use of it can be searched for.
+    `reveal()` is the only way to the text, so every use of it can be searched for: no
+    slot holds the text itself, for those who print what an object has. It has no hash,
+    for equal hashes would tell equal texts.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_reveal",)
+    _reveal: Callable[[], str]
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._reveal = lambda: text
+        _SECRET_TEXTS[text] = None
 
     def reveal(self) -> str:
-        return self._text
+        return self._reveal()
 
     def __repr__(self) -> str:
         return "***"
@@ -43,13 +48,26 @@ class Secret:
         return "***"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._text == other._text
-
-    def __hash__(self) -> int:
-        return hash(("Secret", self._text))
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(*(_bytes(s.reveal()) for s in (self, other)))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not serialised")
+
+    __getstate__ = __reduce__
+
+
+_SECRET_TEXTS: dict[str, None] = {}
+
+
+def secret_texts() -> tuple[str, ...]:
+    """Return every text that was a Secret in this process, so that it can be masked."""
+    return tuple(_SECRET_TEXTS)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 class Ref(Struct, frozen=True, order=True):

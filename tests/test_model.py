@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
+import logging
+import marshal
 import pickle
+import pprint
+import traceback
+from dataclasses import asdict, dataclass
+from string import Template
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from metadeploy.errors import (
     ApiFault,
@@ -28,6 +39,7 @@ from metadeploy.model import (
     Severity,
     Source,
     id18,
+    secret_texts,
 )
 
 CANARY = "canary"
@@ -49,14 +61,97 @@ def test_a_secret_is_not_seen():
 
 def test_secrets_are_compared_by_what_they_hide():
     assert Secret("a") == Secret("a") != Secret("b")
+    assert Secret("é\ud800") == Secret("é\ud800") != Secret("é")
     assert Secret("a") != "a"
-    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Secret("a"))
 
 
-@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pickle.dumps,
+        copy.copy,
+        copy.deepcopy,
+        lambda s: s.__getstate__(),
+        lambda s: s.__reduce_ex__(2),
+    ],
+)
 def test_a_secret_is_not_carried_away(how):
     with pytest.raises(TypeError, match="a Secret is not serialised"):
         how(Secret(CANARY))
+
+
+class Holder(msgspec.Struct):
+    secret: Secret
+
+
+@dataclass
+class PlainHolder:
+    secret: Secret
+
+
+WRITERS = {
+    "json": json.dumps,
+    "msgspec": msgspec.json.encode,
+    "msgspec, msgpack": msgspec.msgpack.encode,
+    "msgspec, plain": msgspec.to_builtins,
+    "marshal": marshal.dumps,
+    "struct": lambda s: msgspec.json.encode(Holder(s)),
+    "struct, plain": lambda s: msgspec.to_builtins(Holder(s)),
+    "dataclass": lambda s: asdict(PlainHolder(s)),
+    "vars": vars,
+    "bytes": bytes,
+    "list": list,
+    "join": lambda s: "".join([s]),
+    "add": lambda s: "a" + s,
+    "yaml": lambda s: YAML(typ="safe", pure=True).dump({"a": s}, io.StringIO()),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_nothing_writes_a_secret_down(write):
+    with pytest.raises((TypeError, ValueError, YAMLError)) as caught:
+        write(Secret(CANARY))
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_takes_any_value_gets_the_mask():
+    secret, out = Secret(CANARY), io.StringIO()
+    assert json.dumps({"a": secret}, default=str) == '{"a": "***"}'
+    assert CANARY not in repr(msgspec.structs.asdict(Holder(secret)))
+    assert "secret=***" in repr(Holder(secret)) and "***" in repr(PlainHolder(secret))
+    pprint.pprint([secret], out)
+    record = logging.LogRecord("a", 10, "a", 1, "%s %r", (secret, secret), None)
+    out.write(logging.Formatter().format(record))
+    print(secret, Template("$a").substitute(a=secret), f"{secret}", file=out)
+    assert CANARY not in out.getvalue()
+
+
+def test_no_member_of_a_secret_is_its_text():
+    secret = Secret(CANARY)
+    for name in {*dir(secret), *secret.__slots__}:
+        value = getattr(secret, name)
+        assert value != CANARY and CANARY not in repr(value), name
+
+
+def test_locals_in_a_traceback_do_not_show_it():
+    def fails(secret):
+        raise LookupError(f"no such {secret}")
+
+    with pytest.raises(LookupError) as caught:
+        fails(Secret(CANARY))
+    found = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
+    said = "".join(found.format())
+    assert "secret = ***" in said
+    assert CANARY not in said.replace("Secret(CANARY)", "")
+
+
+def test_what_was_a_secret_is_known():
+    Secret("canary-known-for-good")
+    assert "canary-known-for-good" in secret_texts()
 
 
 def test_refs_are_ordered_by_type_then_name():
