@@ -50,7 +50,7 @@ from metadeploy.rotation import Rotation, Step
 from metadeploy.target import Progress, Target
 from metadeploy.verify import Verified, verify
 from metadeploy.wanted import Wanted
-from metadeploy.workspace import Workspace, read_secret
+from metadeploy.workspace import Workspace
 
 if TYPE_CHECKING:
     from metadeploy.emulated import EmulatedOrgs
@@ -352,7 +352,6 @@ class Orgs:
                     self.workspace.make_state()
                 self._masters[place] = master.masters(
                     org.file.tags,
-                    read=read_secret,
                     otherwise=self.workspace.emulated_master if org.emulated else None,
                 )
             return self._masters[place]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -23,11 +23,21 @@ Kind = Literal["production", "sandbox", "scratch", "developer", "emulated"]
 
 
 class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret is: exactly one of a variable, a file, a command's output."""
+    """Where a secret is: in exactly one of these places.
+
+    command: what it prints. keyring: the name of an entry in the OS keyring.
+    """
 
     env: str | None = None
     file: str | None = None
     command: list[str] | None = None
+    keyring: str | None = None
+
+    @property
+    def is_one_place(self) -> bool:
+        """Tell whether it names one place and no more."""
+        places = (self.env, self.file, self.command, self.keyring)
+        return sum(place is not None for place in places) == 1
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -308,21 +318,27 @@ def _app_logins(name: str, app: App) -> list[tuple[Path, AppLogin]]:
     return [(at, login) for login in app.logins]
 
 
-def _check_sources(file: OrgFile) -> list[tuple[Path, str]]:
-    sources: list[tuple[Path, object]] = []
+def secret_sources(file: OrgFile) -> Iterator[tuple[Path, SecretSource]]:
+    """Yield each place where a secret is, with where in the file it is named."""
+    holders: list[tuple[Path, Login | AppLogin]] = []
     if file.login is not None:
-        fields = ("client_id", "client_secret", "private_key", "access_token")
-        sources += [(("login", f), getattr(file.login, f)) for f in fields]
+        holders.append((("login",), file.login))
     for name, app in file.apps.items():
-        for at, login in _app_logins(name, app):
-            secrets = ("private_key", "refresh_token", "client_secret")
-            sources += [((*at, f), getattr(login, f)) for f in secrets]
-    return [
-        (at, "exactly one of env, file or command says where the secret is")
-        for at, source in sources
-        if isinstance(source, SecretSource)
-        and sum(x is not None for x in (source.env, source.file, source.command)) != 1
-    ]
+        holders += _app_logins(name, app)
+    for at, holder in holders:
+        for field in holder.__struct_fields__:
+            value = getattr(holder, field)
+            if isinstance(value, SecretSource):
+                yield (*at, field), value
+
+
+def _check_sources(file: OrgFile) -> Iterator[tuple[Path, str]]:
+    for at, source in secret_sources(file):
+        if not source.is_one_place:
+            places = "env, file, command or keyring"
+            yield at, f"exactly one of {places} says where the secret is"
+        elif (source.env or "").upper().startswith("METADEPLOY_MASTER_KEY"):
+            yield at, "no org file may name the master secret"
 
 
 _NEEDED = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from metadeploy import sourcetree
+from metadeploy import secretsource, sourcetree
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
@@ -20,7 +20,6 @@ from metadeploy.yamlfile import Plain
 
 _MACROS = Path(__file__).with_name("macros")
 _MAX_FILES = 50_000
-_COMMAND_SECONDS = 60
 
 
 class Workspace(Struct, frozen=True):
@@ -58,7 +57,7 @@ class Workspace(Struct, frozen=True):
         """Return a secret from where an org file says it is. Raises ConfigError."""
         if isinstance(source, str):
             return Secret(source)
-        return read_secret(source, self.root)
+        return secretsource.read(source, self.root)
 
     def add_values(self, path: str, values: Mapping[str, Plain]) -> None:
         """Write values into an org file; comments and order of the rest stay.
@@ -163,34 +162,6 @@ def shipped_macros() -> Mapping[str, str]:
     }
 
 
-def read_secret(source: SecretSource, base: Path) -> Secret:
-    """Return a secret from a variable, a file or a command's output.
-
-    base: what a relative file is below, and where a command runs. Raises ConfigError.
-    """
-    if source.env is not None:
-        text = os.environ.get(source.env, "")
-        nothing = f"the variable {source.env} is not set"
-    elif source.file is not None:
-        text = _read(base, source.file)
-        nothing = f"cannot read {source.file}: it is empty"
-    else:
-        command = source.command or []
-        text = _output(command, base)
-        nothing = f"the command {_name(command)} gave no secret: it printed nothing"
-    if not text.strip():
-        raise ConfigError(nothing)
-    return Secret(text.strip())
-
-
-def _read(base: Path, name: str) -> str:
-    try:
-        return (base / Path(name).expanduser()).read_text("utf-8")
-    except (OSError, ValueError, RuntimeError) as error:
-        # Not "from": what was read may be in it.
-        raise ConfigError(f"cannot read {name}: {_why(error)}") from None
-
-
 def replace_text(path: Path, text: str) -> None:
     """Replace a file's text in one step: readers see the old one or the new one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -287,37 +258,6 @@ def _text_of(path: Path, shown: str) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {shown}: {_why(error)}") from error
-
-
-def _output(command: list[str], root: Path) -> str:
-    """Run a command without a shell; its standard output is the secret."""
-    import subprocess  # few org files name a command, and it costs each start 3 ms
-
-    # What is ours to know, such as the master secret, is none of its business.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("METADEPLOY_")}
-    try:
-        done = subprocess.run(  # noqa: S603 - the user's own file names it
-            command,
-            cwd=root,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_COMMAND_SECONDS,
-            check=True,
-        )
-        return done.stdout.decode("utf-8")
-    except subprocess.CalledProcessError as error:
-        why = f"it ended with {error.returncode}"
-    except subprocess.TimeoutExpired:
-        why = f"it took more than {_COMMAND_SECONDS} s"
-    except (OSError, ValueError, IndexError) as error:
-        why = _why(error)
-    # Not within "except": what it printed is in those errors.
-    raise ConfigError(f"the command {_name(command)} gave no secret: {why}")
-
-
-def _name(command: list[str]) -> str:
-    return command[0] if command else "nothing"
 
 
 def _why(error: Exception) -> str:

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from metadeploy import master
+from metadeploy import master, secretsource, userconfig
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
-from metadeploy.workspace import read_secret
 
 
 def secret(word):
@@ -23,7 +22,7 @@ def config(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "user" / "config.yaml"
     path.parent.mkdir()
-    monkeypatch.setenv(master.CONFIG_VARIABLE, str(path))
+    monkeypatch.setenv(userconfig.VARIABLE, str(path))
 
     def write(text):
         path.write_text(text)
@@ -34,7 +33,7 @@ def config(tmp_path, monkeypatch):
 
 
 def found(*tags, otherwise=None):
-    masters = master.masters(tags, read=read_secret, otherwise=otherwise)
+    masters = master.masters(tags, otherwise=otherwise)
     previous = masters.previous
     return masters.current.reveal(), previous and previous.reveal()
 
@@ -138,8 +137,8 @@ def test_a_configuration_that_others_can_write_is_not_obeyed(config):
 
 
 def test_the_users_own_folder_holds_it(monkeypatch, tmp_path):
-    monkeypatch.delenv(master.CONFIG_VARIABLE, raising=False)
-    path = master.config_path()
+    monkeypatch.delenv(userconfig.VARIABLE, raising=False)
+    path = userconfig.path()
     assert path.name == "config.yaml" and path.parent.name == "metadeploy"
     assert path.is_absolute()
 
@@ -152,11 +151,11 @@ def test_the_keyring_keeps_it(config, memory):
     with pytest.raises(ConfigError, match="has no entry 'production'") as caught:
         found("production")
     assert "keys init --keyring production" in caught.value.hint
-    master.keep_in_keyring("production", Secret(secret("kept")))
+    secretsource.keep_in_keyring("production", Secret(secret("kept")))
     assert memory.entries == {("metadeploy", "production"): secret("kept")}
     assert found("production")[0] == secret("kept")
     with pytest.raises(ConfigError, match="has an entry 'production'"):
-        master.keep_in_keyring("production", Secret(secret("other")))
+        secretsource.keep_in_keyring("production", Secret(secret("other")))
     assert found("production")[0] == secret("kept")
     memory.locked = True
     with pytest.raises(ConfigError, match="cannot be read: it is locked"):

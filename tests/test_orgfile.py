@@ -117,7 +117,11 @@ def test_a_real_org_keeps_its_id_in_18_characters():
         (SANDBOX.replace("username: a@b.c,", ""), "3: login.username is missing: flow"),
         (
             SANDBOX.replace("{file: ~/k.pem}", "{file: k, env: K}"),
-            "4: exactly one of env, file or command says where the secret is",
+            "4: exactly one of env, file, command or keyring says where the secret is",
+        ),
+        (
+            SANDBOX.replace("{file: ~/k.pem}", "{env: METADEPLOY_MASTER_KEY_FILE}"),
+            "4: no org file may name the master secret",
         ),
     ],
 )
@@ -145,8 +149,8 @@ def test_a_login_secret_of_an_app():
         "      {flow: jwt, username: u, private_key: {}}\n"
     )
     assert found == [
-        "orgs/uat.yaml:5: exactly one of env, file or command says where the secret is"
-        " [MD010]"
+        "orgs/uat.yaml:5: exactly one of env, file, command or keyring says where the"
+        " secret is [MD010]"
     ]
 
 

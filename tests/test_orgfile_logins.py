@@ -37,7 +37,10 @@ def test_one_login_or_several():
         ("{flow: refresh_token}", "login.refresh_token is missing: flow refresh_token"),
         ("[{flow: refresh_token}]", "login.refresh_token is missing: flow refresh"),
         ("[{flow: jwt, userName: x}]", "did you mean 'username'?"),
-        ("{flow: refresh_token, refresh_token: {}}", "exactly one of env, file or"),
+        (
+            "{flow: refresh_token, refresh_token: {}}",
+            "exactly one of env, file",
+        ),
         ("[{flow: client_credentials, client_secret: {env: A, file: B}}]", "exactly"),
     ],
 )

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -18,7 +17,6 @@ from metadeploy.orgfile import SecretSource
 from metadeploy.workspace import (
     Workspace,
     find,
-    read_secret,
     replace_text,
     shipped_macros,
     write_private,
@@ -160,107 +158,6 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     write(tmp_path, "templates", "no folder")
     with pytest.raises(ConfigError, match=r"cannot read .*templates: Not a dir"):
         texts(tmp_path)
-
-
-# Secrets.
-
-
-def secret(tmp_path, **where):
-    return read_secret(SecretSource(**where), tmp_path).reveal()
-
-
-def test_a_secret_in_a_variable(tmp_path, monkeypatch):
-    monkeypatch.setenv("CANARY", " canary\n")
-    assert secret(tmp_path, env="CANARY") == "canary"
-
-
-@pytest.mark.parametrize("text", [None, "", " \n"])
-def test_a_variable_that_says_nothing(tmp_path, monkeypatch, text):
-    monkeypatch.delenv("CANARY", raising=False)
-    if text is not None:
-        monkeypatch.setenv("CANARY", text)
-    with pytest.raises(ConfigError, match="the variable CANARY is not set"):
-        secret(tmp_path, env="CANARY")
-
-
-def test_a_secret_in_a_file(tmp_path, monkeypatch):
-    write(tmp_path, "keys/canary.pem", "canary\nkey\n")
-    assert secret(tmp_path, file="keys/canary.pem") == "canary\nkey"
-    assert secret(Path("/nowhere"), file=str(tmp_path / "keys/canary.pem"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert secret(Path("/nowhere"), file="~/keys/canary.pem") == "canary\nkey"
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("gone.pem", "No such file or directory"),
-        (".", "Is a directory"),
-        ("empty", "it is empty"),
-        ("binary", "it is not UTF-8 text"),
-        ("a\0b", "embedded null byte"),
-        ("~nobody-of-that-name/key", "Could not determine home directory."),
-    ],
-)
-def test_a_file_that_says_nothing(tmp_path, name, said):
-    write(tmp_path, "empty", "\n")
-    (tmp_path / "binary").write_bytes(b"canary\xff")
-    with pytest.raises(ConfigError) as caught:
-        secret(tmp_path, file=name)
-    assert str(caught.value) == f"cannot read {name}: {said}"
-    assert "canary" not in repr(caught.value.__cause__)
-
-
-def python(program):
-    return [sys.executable, "-c", program]
-
-
-def test_a_secret_that_a_command_prints(tmp_path):
-    (tmp_path / "here").touch()
-    program = "import os; print('canary', os.path.exists('here'), input.__name__)"
-    assert secret(tmp_path, command=python(program)) == "canary True input"
-
-
-def test_a_command_gets_no_secret_of_ours(tmp_path, monkeypatch):
-    monkeypatch.setenv("METADEPLOY_MASTER_KEY", "canary")
-    monkeypatch.setenv("VAULT_ADDR", "https://vault.example")
-    program = "import os; print(*sorted(k for k in os.environ if k[0] in 'MV'))"
-    said = secret(tmp_path, command=python(program)).split()
-    assert "VAULT_ADDR" in said
-    assert "METADEPLOY_MASTER_KEY" not in said
-
-
-def test_a_command_is_asked_nothing(tmp_path):
-    program = "import sys; print('all:', sys.stdin.read())"
-    assert secret(tmp_path, command=python(program)) == "all:"
-
-
-def test_no_shell_reads_a_command(tmp_path):
-    said = secret(tmp_path, command=["echo", "$HOME; touch x", "*"])
-    assert said == "$HOME; touch x *"
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ([], "the command nothing gave no secret: list index out of range"),
-        (["no-such-command"], "gave no secret: No such file or directory"),
-        (["a\0b"], "gave no secret: embedded null byte"),
-        (python("print()"), "gave no secret: it printed nothing"),
-        (python("print('canary'); exit(3)"), "gave no secret: it ended with 3"),
-        (
-            python("import sys; sys.stdout.buffer.write(b'canary\\xff')"),
-            "gave no secret: it is not UTF-8 text",
-        ),
-    ],
-)
-def test_a_command_that_gives_none(tmp_path, command, said):
-    with pytest.raises(ConfigError) as caught:
-        secret(tmp_path, command=command)
-    assert said in str(caught.value)
-    told = repr([caught.value, caught.value.__cause__, caught.value.__context__])
-    assert "b'canary" not in told and "'canary\\n" not in told
 
 
 def test_where_an_org_file_says(root):

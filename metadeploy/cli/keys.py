@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
 import subprocess
 import sys
 
 import click
 
-from metadeploy import handover, master
+from metadeploy import handover, master, secretsource, userconfig
 from metadeploy.api import AppKey, Orgs, Result
 from metadeploy.cli import options
 from metadeploy.cli.output import (
@@ -179,13 +178,9 @@ def export(
 def _hand_to(command: tuple[str, ...], text: str) -> None:
     """Run a command, without a shell, with `text` on its standard input.
 
-    It sees our environment, but for the master secret.
+    It sees our environment, but for what is ours to know.
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(master.VARIABLE)
-    }
+    environment = secretsource.child_environment()
     try:
         done = subprocess.run(  # noqa: S603 - the user has just typed it
             command, input=text.encode(), env=environment, check=False
@@ -281,7 +276,7 @@ def init(entry: str | None, as_json: bool) -> int:
     """
     made = secrets.token_hex(32)
     if entry is not None:
-        master.keep_in_keyring(entry, Secret(made))
+        secretsource.keep_in_keyring(entry, Secret(made))
     if as_json:
         kept = {"keyring": entry} if entry else {"variable": master.VARIABLE}
         shown = {} if entry else {"master": made}
@@ -291,6 +286,6 @@ def init(entry: str | None, as_json: bool) -> int:
         sys.stdout.write(f"{master.VARIABLE}={made}\n")
         return 0
     click.echo(f"A new master secret is in the keyring as {entry}.")
-    click.echo(f"To use it, say in {master.config_path()}:", err=True)
+    click.echo(f"To use it, say in {userconfig.path()}:", err=True)
     click.echo(f"    master: {{keyring: {entry}}}", err=True)
     return 0

@@ -1,0 +1,109 @@
+"""Edge: the user's own config.yaml: what no file of a repository may decide.
+
+Nothing in a repository names a command that would be given the master's place, or a
+host that a session goes to.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+
+from metadeploy import yamlfile
+from metadeploy.errors import ConfigError
+from metadeploy.orgfile import SecretSource
+
+VARIABLE = "METADEPLOY_CONFIG"
+
+
+class Kept(SecretSource, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A master's place, and that of the one before it was rotated."""
+
+    previous: SecretSource | None = None
+
+
+class TaggedMaster(Kept, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The master of the orgs that bear a tag."""
+
+    tag: str
+
+
+class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """config.yaml: whose orgs have which master. The first tag that fits decides."""
+
+    master: Kept | None = None
+    masters: list[TaggedMaster] = []
+
+
+def path() -> Path:
+    """Return where the user's configuration is, whether there is one or not.
+
+    METADEPLOY_CONFIG names another file than config.yaml in the user's own folder.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    # Loaded here: most commands derive no key, and are not to wait for it.
+    import platformdirs
+
+    return platformdirs.user_config_path("metadeploy", appauthor=False) / "config.yaml"
+
+
+def read(at: Path) -> UserConfig:
+    """Return what a configuration file says; one that is not there says nothing.
+
+    Raises ConfigError for one that is not as it should be, or that somebody else
+    could have written: its commands run with the user's rights.
+    """
+    try:
+        with at.open(encoding="utf-8") as file:
+            _check_owner(os.fstat(file.fileno()), at)
+            text = file.read()
+    except FileNotFoundError:
+        return UserConfig()
+    except OSError as error:
+        raise ConfigError(f"cannot read {at}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {at}: it is not UTF-8 text") from error
+    document = yamlfile.read(text, str(at))
+    if document.problems:
+        raise ConfigError("\n".join(str(p) for p in document.problems))
+    try:
+        config = msgspec.convert(document.value, UserConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{at}: {error}", hint=_FORM) from error
+    for number, source in enumerate(_sources(config), 1):
+        if not source.is_one_place:
+            raise ConfigError(
+                f"{at}: master {number}: exactly one of env, file, command or keyring"
+                " says where it is",
+                hint=_FORM,
+            )
+    return config
+
+
+_FORM = (
+    "It may say `master: {command: [pass, show, metadeploy]}` and, by an org's tag,"
+    " `masters: [{tag: production, keyring: production}]`."
+)
+
+
+def _sources(config: UserConfig) -> list[SecretSource]:
+    kept: list[Kept] = [*config.masters]
+    if config.master is not None:
+        kept.append(config.master)
+    return [*kept, *(k.previous for k in kept if k.previous is not None)]
+
+
+def _check_owner(status: os.stat_result, path: Path) -> None:
+    if os.name != "posix":
+        return
+    others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if others or status.st_uid not in (os.geteuid(), 0):
+        raise ConfigError(
+            f"others can write {path}, which names commands that run as you",
+            hint=f"Look at what it says, then: chmod go-w {path}",
+        )
