@@ -57,11 +57,15 @@ _POLICY = ("not valid for use with", "not attached to")
 
 
 class Answer(Struct, frozen=True):
-    """A whole HTTP answer; cut-off ones do not become one."""
+    """A whole HTTP answer; cut-off ones do not become one.
+
+    size: bytes that came, also where they went elsewhere than into the body.
+    """
 
     status: int
     content_type: str
     body: bytes
+    size: int
 
 
 @dataclass
@@ -133,10 +137,12 @@ class Connection:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        into: Callable[[bytes], object] | None = None,
     ) -> Answer:
         """Send one request and return its whole answer.
 
-        path: from "/", with its query. Raises Unreachable when nothing was sent and
+        path: from "/", with its query. into: gets the body of a 200 in pieces, as it
+        comes; the answer has none then. Raises Unreachable when nothing was sent and
         LostAnswer when the org may have acted and its answer did not arrive whole.
         """
         if not path.startswith("/"):
@@ -153,24 +159,29 @@ class Connection:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return self._whole(response)
+                return self._whole(response, into)
         except requests.RequestException as error:
             if _never_sent(error):
                 raise Unreachable(f"cannot reach {self.url}: {_why(error)}") from error
             what = f"no whole answer from {self.url}: {_why(error)}"
             raise LostAnswer(what) from error
 
-    def _whole(self, response: requests.Response) -> Answer:
+    def _whole(
+        self, response: requests.Response, into: Callable[[bytes], object] | None
+    ) -> Answer:
         if not _has_an_end(response):
             # Without a length a cut connection looks like the end of the answer.
             raise LostAnswer("the answer had no length: nobody can tell if it is whole")
         body = bytearray()
+        take = into if into and response.status_code == 200 else body.extend
+        size = 0
         for chunk in response.iter_content(1 << 16):
-            body += chunk
-            if len(body) > self.limit:
+            size += len(chunk)
+            if size > self.limit:
                 raise LostAnswer(f"the answer is larger than {self.limit} bytes")
+            take(chunk)
         content_type = response.headers.get("Content-Type", "")
-        return Answer(response.status_code, content_type, bytes(body))
+        return Answer(response.status_code, content_type, bytes(body), size)
 
 
 _FROM_OUTSIDE = (

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 from lxml import etree
 from msgspec import Struct
@@ -37,6 +38,15 @@ logging.getLogger("zeep").setLevel(logging.INFO)
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _M = f"{{{METADATA_NS}}}"
+# Where a retrieve's zip is in its answer; a small one never touches the disk.
+_ZIP = (
+    f"{{{_SOAP}}}Envelope",
+    f"{{{_SOAP}}}Body",
+    f"{_M}checkRetrieveStatusResponse",
+    f"{_M}result",
+    f"{_M}zipFile",
+)
+_MEMORY_BYTES = 4_000_000
 _NUMBER = re.compile("[0-9]{1,9}")
 
 
@@ -122,18 +132,26 @@ class MetadataApi:
         The org deletes the zip once it is handed over: a lost answer means a new
         retrieve. Raises ApiFault when the retrieve failed.
         """
-        result = self._call_one(
-            "checkRetrieveStatus", asyncProcessId=retrieve_id, includeZip=True
+        return self._connection.in_session(
+            lambda token: self._retrieved(retrieve_id, token)
         )
-        if not _flag(result, "done"):
-            return None
-        if _text(result, "status") != "Succeeded":
-            code = _text(result, "errorStatusCode")
-            message = _text(result, "errorMessage") or "the retrieve failed"
-            raise ApiFault(code, message)
-        data = package.base64_text(_text(result, "zipFile").encode())
-        messages = tuple(_text(m, "problem") for m in result.findall(f"{_M}messages"))
-        return Retrieved(package.unpack(data), messages)
+
+    def _retrieved(self, retrieve_id: str, token: Secret) -> Retrieved | None:
+        operation = "checkRetrieveStatus"
+        with SpooledTemporaryFile(_MEMORY_BYTES) as file:
+            data = package.Base64(file)
+            reading = xmlfile.Reading(_ZIP, data.feed)
+            asked = {"asyncProcessId": retrieve_id, "includeZip": True}
+            answer = self._send(operation, asked, token, into=reading.feed)
+            # What is no 200 holds no zip, and came as a whole.
+            root = reading.root if answer.status == 200 else None
+            result = _only(_results(answer, operation, root), operation)
+            if not _flag(result, "done"):
+                return None
+            _refuse_failed(result)
+            rows = result.findall(f"{_M}messages")
+            components = package.unpack(data.finish())
+            return Retrieved(components, tuple(_text(row, "problem") for row in rows))
 
     def list_metadata(self, types: Iterable[str]) -> tuple[FileProperties, ...]:
         """Return what the org has of these types, up to three at a time."""
@@ -152,30 +170,35 @@ class MetadataApi:
         )
 
     def _call_one(self, operation: str, **arguments: object) -> etree._Element:
-        results = self._call(operation, **arguments)
-        if len(results) != 1:
-            raise LostAnswer(f"{len(results)} results in the answer to {operation}")
-        return results[0]
+        return _only(self._call(operation, **arguments), operation)
 
     def _call(self, operation: str, **arguments: object) -> list[etree._Element]:
+        return self._connection.in_session(
+            lambda token: _results(self._send(operation, arguments, token), operation)
+        )
+
+    def _send(
+        self,
+        operation: str,
+        arguments: Mapping[str, object],
+        token: Secret,
+        *,
+        into: Callable[[bytes], object] | None = None,
+    ) -> Answer:
         client = _client()
-
-        def send(token: Secret) -> list[etree._Element]:
-            envelope = client.create_message(
-                client.service,
-                operation,
-                _soapheaders={"session": {"sessionId": token.reveal()}},
-                **arguments,
-            )
-            answer = self._connection.call(
-                "POST",
-                f"/services/Soap/m/{self._version}",
-                body=etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"),
-                headers={"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'},
-            )
-            return _results(answer, operation)
-
-        return self._connection.in_session(send)
+        envelope = client.create_message(
+            client.service,
+            operation,
+            _soapheaders={"session": {"sessionId": token.reveal()}},
+            **arguments,
+        )
+        return self._connection.call(
+            "POST",
+            f"/services/Soap/m/{self._version}",
+            body=etree.tostring(envelope, xml_declaration=True, encoding="UTF-8"),
+            headers={"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'},
+            into=into,
+        )
 
 
 @cache
@@ -185,19 +208,21 @@ def _client() -> Client:
     return Client(str(wsdl), settings=Settings(forbid_external=True))
 
 
-def _results(answer: Answer, operation: str) -> list[etree._Element]:
+def _results(
+    answer: Answer, operation: str, read: Callable[[], etree._Element] | None = None
+) -> list[etree._Element]:
     """Return the <result> elements of an answer to `operation`.
 
-    Raises ApiFault for a fault, LostAnswer for what only looks like an answer: a
-    maintenance page, JSON, nothing, or XML that stops in the middle.
+    read: gives the root of an answer that was read as it came. Raises ApiFault for a
+    fault, LostAnswer for what only looks like an answer: a maintenance page, JSON,
+    nothing, or XML that stops in the middle.
     """
     try:
-        # Only a zip may be larger than the 10 MB that the parser allows a text.
-        root = xmlfile.parse(answer.body, huge=operation == "checkRetrieveStatus")
+        root = read() if read else xmlfile.parse(answer.body)
     except xmlfile.XmlError as error:
         kind = answer.content_type.partition(";")[0] or "nothing"
         what = f"HTTP {answer.status} with {kind} instead of an answer to {operation}"
-        raise LostAnswer(f"{what} ({len(answer.body)} bytes)") from error
+        raise LostAnswer(f"{what} ({answer.size} bytes)") from error
     body = root.find(f"{{{_SOAP}}}Body")
     first = body[0] if body is not None and len(body) else None
     if first is not None and first.tag == f"{{{_SOAP}}}Fault":
@@ -206,6 +231,18 @@ def _results(answer: Answer, operation: str) -> list[etree._Element]:
         what = f"HTTP {answer.status} with <{xmlfile.local_name(root)}>"
         raise LostAnswer(f"{what} instead of an answer to {operation}")
     return first.findall(f"{_M}result")
+
+
+def _only(results: list[etree._Element], operation: str) -> etree._Element:
+    if len(results) != 1:
+        raise LostAnswer(f"{len(results)} results in the answer to {operation}")
+    return results[0]
+
+
+def _refuse_failed(result: etree._Element) -> None:
+    if _text(result, "status") != "Succeeded":
+        code = _text(result, "errorStatusCode")
+        raise ApiFault(code, _text(result, "errorMessage") or "the retrieve failed")
 
 
 def _fault(fault: etree._Element) -> ApiFault:

@@ -7,7 +7,8 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO
 
 from lxml import etree
 
@@ -100,14 +101,14 @@ def pack(
     return zip_files(files(components, api_version, deleted=deleted))
 
 
-def unpack(data: bytes) -> tuple[Component, ...]:
+def unpack(data: bytes | IO[bytes]) -> tuple[Component, ...]:
     """Return the components of a zip that an org or a person gave us, by Ref.
 
     A single top folder such as "unpackaged/" is looked through; paths that hold no
     component are left out. Raises ApiFault for what is no zip, or a dangerous one.
     """
     found: dict[Ref, Component] = {}
-    for path, body in read_zip(data).items():
+    for path, body in _files(data):
         ref = schema.ref_of(path)
         if ref is not None:
             found[ref] = Component(ref, body)
@@ -116,34 +117,40 @@ def unpack(data: bytes) -> tuple[Component, ...]:
 
 def read_zip(data: bytes) -> dict[str, bytes]:
     """Return path → bytes of every file in a zip. Raises ApiFault for a bad one."""
+    return dict(_files(data))
+
+
+def _files(data: bytes | IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    size = file.seek(0, io.SEEK_END)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read_members(archive, len(data))
+        with zipfile.ZipFile(file) as archive:
+            yield from _read_members(archive, size)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ApiFault("", f"the zip cannot be read: {error}") from error
     except (RuntimeError, UnicodeDecodeError) as error:  # encrypted, bad names
         raise ApiFault("", f"the zip cannot be read: {error}") from error
 
 
-def _read_members(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
+def _read_members(archive: zipfile.ZipFile, size: int) -> Iterator[tuple[str, bytes]]:
     members = archive.infolist()
     if len(members) > MAX_FILES + 1_000:
         raise ApiFault("", f"the zip holds {len(members)} entries; refused")
     limit = min(MAX_BYTES, size * _MAX_RATIO + _FREE_BYTES)
-    found: dict[str, bytes] = {}
+    seen: set[str] = set()
     for member in members:
         path = member.filename
         if member.is_dir():
             continue
-        if _is_unsafe(member) or path in found:
+        if _is_unsafe(member) or path in seen:
             raise ApiFault("", f"the zip holds the path {path!r}; refused")
         with archive.open(member) as stream:
             body = stream.read(limit + 1)
         limit -= len(body)
         if limit < 0:
             raise ApiFault("", "the zip unpacks to far more than it should; refused")
-        found[path] = body
-    return found
+        seen.add(path)
+        yield path, body
 
 
 def _is_unsafe(member: zipfile.ZipInfo) -> bool:
@@ -163,12 +170,43 @@ def digest(content: Mapping[str, bytes]) -> str:
     return sha.hexdigest()
 
 
-def base64_text(data: bytes) -> bytes:
-    """Return what arrived as base64 text, whatever white space is in it."""
-    try:
-        return base64.b64decode(b"".join(data.split()), validate=True)
-    except ValueError as error:
-        raise ApiFault("", f"the zip's base64 is broken: {error}") from error
+class Base64:
+    """Base64 text that comes in pieces, decoded into a file.
+
+    What is wrong with it is told at the end: the answer that it came in may be more
+    so, and then nobody asks.
+    """
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._rest = b""
+        self._ended = False
+        self._broken = ""
+
+    def feed(self, text: str) -> None:
+        """Take the next piece, whatever white space is in it."""
+        if self._broken:
+            return
+        try:
+            data = self._rest + b"".join(text.encode("ascii").split())
+            whole = len(data) - len(data) % 4
+            data, self._rest = data[:whole], data[whole:]
+            if data and self._ended:
+                raise ValueError("it goes on after its end")
+            self._ended = data.endswith(b"=")
+            self._out.write(base64.b64decode(data, validate=True))
+        except ValueError as error:
+            self._broken = f"the zip's base64 is broken: {error}"
+        except OSError as error:
+            self._broken = f"the zip cannot be kept: {error.strerror or error}"
+
+    def finish(self) -> IO[bytes]:
+        """Return the file with all that was decoded. Raises ApiFault."""
+        if self._rest and not self._broken:
+            self._broken = "the zip's base64 is broken: it is cut off"
+        if self._broken:
+            raise ApiFault("", self._broken)
+        return self._out
 
 
 # A Profile comes back with those sections only whose components are named in the

@@ -106,7 +106,9 @@ class RawServer:
                 if not isinstance(reply, bytes):
                     reply(Talk(sock, self._stopping))
                     return
+                sock.settimeout(10)  # who reads slowly still gets it all
                 sock.sendall(reply)
+                sock.settimeout(0.05)
                 if b"\r\nContent-Length:" not in reply or not self._read_body:
                     return
 

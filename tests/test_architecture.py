@@ -118,7 +118,7 @@ OWNERS: dict[str, set[str]] = {
     "sqlite3": {"journal"},
     "ssl": {"connection"},
     "subprocess": {"cli.keys", "repository", "secretsource"},
-    "tempfile": set(),
+    "tempfile": {"metadata_api"},
     "threading": {
         API,
         "cli.emulator",

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from base64 import b64decode
 
 import pytest
 from apps import edit, key_pair
@@ -13,7 +14,7 @@ from apps import edit, key_pair
 from metadeploy.emulated import EmulatedOrgs
 from metadeploy.emulator.server import RunningServer, answer
 from metadeploy.emulator.state import open_world
-from metadeploy.package import base64_text, read_zip, zip_files
+from metadeploy.package import read_zip, zip_files
 
 # -- plan and deploy
 
@@ -398,7 +399,7 @@ def packages(bodies):
     """The packages that were to be kept, in the order of deploys."""
     for body in bodies:
         if b"ZipFile>" in body and b"checkOnly>false" in body:
-            yield read_zip(base64_text(body.split(b"ZipFile>")[1].split(b"<")[0]))
+            yield read_zip(b64decode(body.split(b"ZipFile>")[1].split(b"<")[0]))
 
 
 def test_what_we_declare_never_reaches_the_wire(runner, wire):

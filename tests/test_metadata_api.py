@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import base64
 import logging
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from metadeploy.connection import Connection
 from metadeploy.errors import ApiFault, LostAnswer
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, Manifest, Ref, Secret
-from metadeploy.package import pack
+from metadeploy.package import pack, zip_files
 
 TOKEN = "00Dxx0000000001!canary.token"
 M = "http://soap.sforce.com/2006/04/metadata"
@@ -363,18 +366,91 @@ def test_a_zip_whose_base64_is_in_lines(api):
     assert retrieved(api(zip_answer(text))).components == (APP,)
 
 
+def noise(size):
+    """Text that does not pack well, the same each time."""
+    bits = random.Random(size).randbytes(size * 3 // 4)
+    return base64.b64encode(bits)
+
+
 def test_a_zip_larger_than_a_text_may_be_elsewhere(api):
     # Above 10 MB libxml2 drops a text unless it is told not to.
-    import hashlib
-
-    noise = b"".join(
-        hashlib.sha256(bytes([n % 256, n >> 8 & 255, n >> 16])).digest()
-        for n in range(260_000)
-    )
-    large = Component(APP.ref, b"<a>" + base64.b64encode(noise) + b"</a>")
+    large = Component(APP.ref, b"<a>" + noise(10_500_000) + b"</a>")
     data = pack([large], "66.0")
     assert len(base64.b64encode(data)) > 10_500_000
     assert retrieved(api(zip_answer(data))).components == (large,)
+
+
+READER = """
+import sys
+from metadeploy.connection import Connection
+from metadeploy.metadata_api import MetadataApi
+from metadeploy.model import Secret
+
+def peak():
+    with open("/proc/self/status") as about:
+        return next(int(row.split()[1]) for row in about if row.startswith("VmHWM"))
+
+api = MetadataApi(Connection(sys.argv[1], Secret("token")), "66.0")
+assert api.check_retrieve_status("09S000000000001AAA").messages == ("small",)
+before = peak()
+found = api.check_retrieve_status("09S000000000002AAA")
+print(len(found.components), (peak() - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="no /proc tells of memory here"
+)
+def test_a_large_retrieve_is_held_once(raw_server):
+    # Of the answer and its zip nothing is held as a whole: only what is in it.
+    parts = [
+        Component(Ref("Profile", f"P{n}"), b"<a>" + noise(1_000_000 + n) + b"</a>")
+        for n in range(30)
+    ]
+    data = zip_files({f"profiles/{c.ref.full_name}.profile": c.body for c in parts})
+    held = sum(len(c.body) for c in parts)
+    small = zip_answer(
+        pack([APP], "66.0"), "<messages><problem>small</problem></messages>"
+    )
+    server = raw_server(small, zip_answer(data))
+    done = subprocess.run(
+        [sys.executable, "-c", READER, server.url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    count, more = map(int, done.stdout.split())
+    assert count == 30
+    assert more < 1.5 * held
+
+
+def test_a_large_answer_that_is_none(api):
+    page = "<html>" + "<p>Down for maintenance</p>" * 100_000 + "</html>"
+    for reply in (
+        http(page, Content_Type="text/html"),
+        http("{" + '"a": 1,' * 200_000, Content_Type="text/html"),
+    ):
+        with pytest.raises(LostAnswer) as caught:
+            retrieved(api(reply))
+        assert str(caught.value).startswith("HTTP 200 with ")
+
+
+def test_a_large_zip_that_is_cut_off(api):
+    whole = zip_answer(pack([Component(APP.ref, noise(3_000_000))], "66.0"))
+    body = whole.partition(b"\r\n\r\n")[2]
+    for end in (1_500_000, len(body) - 1):
+        short = b"HTTP/1.1 200 X\r\nX: y\r\ncontent-length: %d\r\n\r\n" % len(body)
+        with pytest.raises(LostAnswer, match="the connection broke"):
+            retrieved(api(short + body[:end]))
+        with pytest.raises(LostAnswer, match="instead of an answer to checkRetrieve"):
+            retrieved(api(http(body[:end])))
+
+
+def test_a_large_zip_of_broken_base64(api):
+    text = base64.b64encode(pack([Component(APP.ref, noise(3_000_000))], "66.0"))
+    for bad in (text[:-1], text[:2_000_000] + b"=" + text[2_000_000:], text + b"!"):
+        with pytest.raises(ApiFault, match="the zip's base64 is broken"):
+            retrieved(api(zip_answer(bad.decode())))
 
 
 BAD_ZIPS = {

@@ -1,4 +1,7 @@
+import base64
+import errno
 import io
+import itertools
 import random
 import zipfile
 
@@ -10,7 +13,7 @@ from metadeploy.errors import ApiFault, ConfigError
 from metadeploy.model import METADATA_NS, Component, Manifest, Ref
 from metadeploy.package import (
     MAX_FILES,
-    base64_text,
+    Base64,
     digest,
     files,
     manifest_xml,
@@ -139,10 +142,54 @@ def test_a_zip_of_too_many_entries_is_refused():
         read_zip(raw_zip(*((f"f{n}", b"") for n in range(11_001))))
 
 
-def test_base64_may_be_broken_into_lines():
-    assert base64_text(b"aGVs\n bG8=\n") == b"hello"
-    with pytest.raises(ApiFault, match="base64 is broken"):
-        base64_text(b"aGVsbG8")
+def decoded(*pieces, out=None):
+    data = Base64(io.BytesIO() if out is None else out)
+    for piece in pieces:
+        data.feed(piece)
+    return data.finish().getvalue()
+
+
+def cut(text, at):
+    """The text in pieces, cut at these places."""
+    places = [0, *sorted(min(n, len(text)) for n in at), len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(places)]
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 400), max_size=9))
+def test_base64_may_come_in_any_pieces_and_lines(body, at):
+    assert decoded(*cut(base64.encodebytes(body).decode(), at)) == body
+
+
+def test_base64_ends_once():
+    with pytest.raises(ApiFault, match="broken: it goes on after its end"):
+        decoded("QQ==", "QUJD")
+
+
+broken = st.text("QUJD=+/ \n!é", max_size=24)
+
+
+@given(broken, st.lists(st.integers(0, 24), max_size=9))
+def test_broken_base64_is_broken_in_any_pieces(text, at):
+    try:
+        body = base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        with pytest.raises(ApiFault, match="the zip's base64 is broken: "):
+            decoded(*cut(text, at))
+    else:
+        assert decoded(*cut(text, at)) == body
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full."""
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_zip_that_no_disk_has_room_for():
+    said = "the zip cannot be kept: No space left on device"
+    with pytest.raises(ApiFault, match=said):
+        decoded("QUJD", "QUJD", out=Full())
 
 
 def test_a_profile_is_retrieved_with_what_it_speaks_of():
