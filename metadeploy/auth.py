@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from metadeploy import oauth_errors
-from metadeploy.connection import Connection, Json, checked_url, read_json
+from metadeploy.connection import Answer, Connection, Json, checked_url, read_json
 from metadeploy.errors import ApiFault, AuthError, LostAnswer
 from metadeploy.model import Secret, id18
 
@@ -17,6 +17,9 @@ Clock = Callable[[], float]
 _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
 # The assertion may live three minutes at most (JWT bearer flow).
 _ASSERTION_SECONDS = 170
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+# Beyond this a clock is wrong, and not only the way to the org long.
+WRONG_CLOCK_SECONDS = 60.0
 
 
 class Session(Struct, frozen=True):
@@ -62,18 +65,29 @@ def jwt_bearer(
     private_key: PEM. audience: the login host's URL. No approval page is ever shown:
     it works only for a user who may use the app.
     """
-    claims: dict[str, str | int] = {
-        "iss": consumer_key,
-        "sub": username,
-        "aud": audience,
-        "exp": int(clock()) + _ASSERTION_SECONDS,
-    }
     # Loaded only here: it loads cryptography, which most deploys can do without.
     from metadeploy.assertion import signed
 
-    assertion = signed(claims, private_key)
-    grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-    return _token(connection, {"grant_type": grant, "assertion": assertion.reveal()})
+    def ask(now: float) -> Answer:
+        claims: dict[str, str | int] = {
+            "iss": consumer_key,
+            "sub": username,
+            "aud": audience,
+            "exp": int(now) + _ASSERTION_SECONDS,
+        }
+        assertion = signed(claims, private_key).reveal()
+        return _ask(connection, {"grant_type": _JWT_BEARER, "assertion": assertion})
+
+    now = clock()
+    answer = ask(now)
+    if (
+        400 <= answer.status < 500
+        and answer.date is not None
+        and abs(answer.date - now) > WRONG_CLOCK_SECONDS
+    ):
+        # A wrong clock makes a wrong `exp`; the refusal says what time it is there.
+        answer = ask(answer.date)
+    return _read(connection, answer)
 
 
 def refresh(
@@ -108,26 +122,42 @@ def _refused(url: str, fault: ApiFault) -> AuthError:
 
 
 def _token(connection: Connection, form: Mapping[str, str]) -> Session:
-    refused = f"no token from {connection.url}: "
+    return _read(connection, _ask(connection, form))
+
+
+def _ask(connection: Connection, form: Mapping[str, str]) -> Answer:
     try:
-        answer = connection.call(
+        return connection.call(
             "POST",
             _TOKEN_PATH,
             body=urlencode(form).encode(),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
+    except LostAnswer as error:  # a token more or less changes nothing in the org
+        raise _unread(connection, error) from error
+
+
+def _read(connection: Connection, answer: Answer) -> Session:
+    refused = f"no token from {connection.url}: "
+    try:
         found = read_json(answer)
     except ApiFault as fault:
         raise _refused(connection.url, fault) from fault
-    except LostAnswer as error:  # a token more or less changes nothing in the org
-        hint = "Check the URL, then run the same command again."
-        raise AuthError(f"{refused}{error.message}", hint=hint) from error
+    except LostAnswer as error:
+        raise _unread(connection, error) from error
     try:
         return _session(found)
     except ValueError as error:
         raise AuthError(f"{refused}{error}") from error
     except ApiFault as fault:
         raise AuthError(f"{refused}{fault.message}") from fault
+
+
+def _unread(connection: Connection, error: LostAnswer) -> AuthError:
+    return AuthError(
+        f"no token from {connection.url}: {error.message}",
+        hint="Check the URL, then run the same command again.",
+    )
 
 
 def _session(found: Json) -> Session:

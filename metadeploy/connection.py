@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from socket import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -60,12 +61,15 @@ class Answer(Struct, frozen=True):
     """A whole HTTP answer; cut-off ones do not become one.
 
     size: bytes that came, also where they went elsewhere than into the body.
+    date: when the server says it answered, in seconds since the epoch; None where it
+    does not say.
     """
 
     status: int
     content_type: str
     body: bytes
     size: int
+    date: float | None = None
 
 
 @dataclass
@@ -180,8 +184,14 @@ class Connection:
             if size > self.limit:
                 raise LostAnswer(f"the answer is larger than {self.limit} bytes")
             take(chunk)
-        content_type = response.headers.get("Content-Type", "")
-        return Answer(response.status_code, content_type, bytes(body), size)
+        about = response.headers
+        return Answer(
+            response.status_code,
+            about.get("Content-Type", ""),
+            bytes(body),
+            size,
+            _seconds(about.get("Date", "")),
+        )
 
 
 _FROM_OUTSIDE = (
@@ -334,6 +344,14 @@ def _has_an_end(response: requests.Response) -> bool:
     chunked = about.get("Transfer-Encoding", "").lower() == "chunked"
     measured = about.get("Content-Length", "").isdecimal()
     return chunked or measured or response.status_code in (204, 304)
+
+
+def _seconds(date: str) -> float | None:
+    """Return an HTTP date as seconds since the epoch, None where it is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _never_sent(error: Exception) -> bool:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+import time
+from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from emulator import oauth_apps
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from raw_server import http, reset
 
 from metadeploy import assertion, auth
 from metadeploy.connection import Connection
+from metadeploy.emulator.server import serve
+from metadeploy.emulator.state import open_world
 from metadeploy.errors import AuthError, ConfigError, Unreachable
 from metadeploy.model import Secret, id18
 from metadeploy.oauth_errors import ERRORS
@@ -247,3 +254,61 @@ def test_a_refusal_that_nobody_knows_yet(server_of):
     with pytest.raises(AuthError, match="invalid_grant: moonlight") as caught:
         log_in(connection)
     assert caught.value.hint == ""
+
+
+# A clock that is wrong.
+
+
+@pytest.fixture
+def served(tmp_path):
+    """An emulated org with an app, on a server that runs."""
+    world = open_world(tmp_path / "world.sqlite3")
+    org = world.create_org("dev")
+    oauth_apps.deploy_app(org)
+    oauth_apps.give_access(org)
+    with serve(world) as server:
+        connection = Connection(server.url, Secret(""))
+        yield connection
+        connection.close()
+    world.close()
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(off=st.integers(-86_400, 600))
+@example(off=-600)
+@example(off=600)
+def test_a_wrong_clock_lets_in(served, off):
+    session = auth.jwt_bearer(
+        served,
+        oauth_apps.KEY,
+        username="admin@dev.emulated",
+        private_key=pem(oauth_apps.private_key(0)),
+        audience="https://login.salesforce.com",
+        clock=lambda: time.time() + off,
+    )
+    assert session.token.reveal()
+
+
+REFUSED = json.dumps({"error": "invalid_grant", "error_description": "no"})
+
+
+@pytest.mark.parametrize(
+    ("date", "asked"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", 1),  # 1,800,000,000, our time too
+        ("Fri, 15 Jan 2027 08:00:59 GMT", 1),
+        ("Fri, 15 Jan 2027 08:02:00 GMT", 2),
+        ("Fri, 15 Jan 2027 07:50:00 GMT", 2),
+        ("yesterday", 1),
+        ("Fri, 15 Jan 99999 07:50:00 GMT", 1),
+    ],
+)
+def test_the_time_of_a_refusal_is_tried_once(server_of, date, asked):
+    connection, server = server_of(http(REFUSED, 400, Date=date))
+    with pytest.raises(AuthError, match="invalid_grant: no"):
+        log_in(connection)
+    assert len(server.requests) == asked
+    if asked == 2:
+        form = parse_qs(server.requests[1].partition(b"\r\n\r\n")[2].decode())
+        claims = json.loads(decoded(form["assertion"][0].split(".")[1]))
+        assert claims["exp"] == parsedate_to_datetime(date).timestamp() + 170
