@@ -382,7 +382,7 @@ class Orgs:
         connection = self._connections.get(org.name)
         if connection is None:
             progress.step("logging in")
-            connection = login.connect(org, self.workspace.secret, self.emulated)
+            connection = login.connect(org, self.workspace, self.emulated, progress)
             self._stack.callback(connection.close)
             self._connections[org.name] = connection
         return Target(

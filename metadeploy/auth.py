@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from metadeploy import oauth_errors
 from metadeploy.connection import Answer, Connection, Json, checked_url, read_json
-from metadeploy.errors import ApiFault, AuthError, LostAnswer
+from metadeploy.errors import ApiFault, AuthError, ConfigError, LostAnswer
 from metadeploy.model import Secret, id18
 
 Clock = Callable[[], float]
@@ -110,6 +111,39 @@ def refresh(
     if consumer_secret is not None:
         form["client_secret"] = consumer_secret.reveal()
     return _token(connection, form)
+
+
+class AuthUrl(Struct, frozen=True):
+    """What an SFDX auth URL says: how a refresh token is used, and where."""
+
+    client_id: str
+    client_secret: Secret | None
+    refresh_token: Secret
+    url: str
+
+
+_AUTH_URL = re.compile(
+    r"force://([\w.-]+={0,2}):([\w.-]*={0,2}):([\w.-]+={0,2})@([A-Za-z0-9:.-]+)",
+    re.ASCII,
+)
+
+
+def auth_url(text: Secret) -> AuthUrl:
+    """Read `force://<clientId>:<secret>:<refreshToken>@<host>`. Raises ConfigError.
+
+    Source: Salesforce CLI, `org login sfdx-url`; the secret may be empty.
+    """
+    found = _AUTH_URL.fullmatch(text.reveal())
+    if found is None:
+        raise ConfigError(
+            "the SFDX auth URL is none",
+            hint="It is force://<clientId>:<secret>:<refreshToken>@<host>, as"
+            " `sf org auth show-sfdx-auth-url` prints it.",
+        )
+    client_id, secret, token, host = found.groups()
+    return AuthUrl(
+        client_id, Secret(secret) if secret else None, Secret(token), f"https://{host}"
+    )
 
 
 def _refused(url: str, fault: ApiFault) -> AuthError:

@@ -3,87 +3,212 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from metadeploy import auth
+from metadeploy.auth import Session
 from metadeploy.connection import Connection
 from metadeploy.errors import AuthError, ConfigError
-from metadeploy.model import Secret
+from metadeploy.model import Secret, id18
 from metadeploy.orgfile import Login, Org, SecretSource
+from metadeploy.target import Progress
+from metadeploy.workspace import Workspace
 
 if TYPE_CHECKING:
     from metadeploy.emulated import EmulatedOrgs
+    from metadeploy.sf_logins import SfLogin
 
-ReadSecret = Callable[[SecretSource | str], Secret]
+T = TypeVar("T")
+
+# Where a token is that no org file says the place of; sf knows both names.
+_ACCESS_TOKEN = SecretSource(env="SF_ACCESS_TOKEN")
+_AUTH_URL = SecretSource(env="SFDX_AUTH_URL")
 
 
 def connect(
-    org: Org, secret: ReadSecret, emulated: Callable[[], EmulatedOrgs]
+    org: Org,
+    workspace: Workspace,
+    emulated: Callable[[], EmulatedOrgs],
+    progress: Progress,
 ) -> Connection:
     """Log in to an org as its file says.
 
-    secret: resolves where the file says that a secret is. Raises ConfigError for an
-    org that is not the pinned one; AuthError where it lets nobody in.
+    Raises ConfigError for an org that is not the pinned one; AuthError where it lets
+    nobody in.
     """
     if org.emulated:
         world = emulated()
         return Connection(
             world.url(), world.login(org).token, renew=lambda: world.login(org).token
         )
-    login = org.file.login
-    if login is None:
+    if org.file.login is None:
         raise ConfigError(f"org {org.name} has no login")
-    session = _pinned(org, _log_in(login, org, secret))
+    door = _Door(org, org.file.login, workspace, progress)
+    session = door.session(None)
     connection = Connection(session.url, session.token)
-    if login.flow != "access_token":
-        connection.renew = lambda: _again(login, org, secret, connection.url)
+    if org.file.login.flow != "access_token":
+        connection.renew = lambda: door.again(connection)
     return connection
 
 
-def _again(login: Login, org: Org, secret: ReadSecret, url: str) -> Secret:
-    """Return the token of a new session, of the same org at the same place."""
-    session = _pinned(org, _log_in(login, org, secret))
-    if session.url != url:
-        raise AuthError(
-            f"org {org.name} has moved from {url} to {session.url} meanwhile",
-            hint="Run the same command again.",
-        )
-    return session.token
+class _Door(Struct, frozen=True):
+    """The way into one org."""
 
+    org: Org
+    login: Login
+    workspace: Workspace
+    progress: Progress
 
-def _pinned(org: Org, session: auth.Session) -> auth.Session:
-    if org.org_id is not None and session.org_id != org.org_id:
-        raise ConfigError(
-            f"org {org.name} is pinned to {org.org_id}, but the login is for"
-            f" {session.org_id}",
-            hint="Nothing was sent. Check login and org_id in the org file.",
-        )
-    return session
-
-
-def _log_in(login: Login, org: Org, secret: ReadSecret) -> auth.Session:
-    connection = Connection(login.url, Secret(""))
-    try:
-        if login.flow == "access_token" and login.access_token is not None:
-            token = secret(login.access_token)
-            return auth.Session(
-                connection.url, token, org.org_id or "", "", frozenset()
+    def again(self, connection: Connection) -> Secret:
+        """Return the token of a new session, of the same org at the same place."""
+        session = self.session(connection.token)
+        if session.url != connection.url:
+            raise AuthError(
+                f"org {self.org.name} has moved from {connection.url} to {session.url}",
+                hint="Run the same command again.",
             )
+        return session.token
+
+    def session(self, stale: Secret | None) -> Session:
+        """Log in. stale: the token that has ended; None at first."""
+        session = self._enter(stale)
+        if self.org.org_id is not None and session.org_id != self.org.org_id:
+            raise ConfigError(
+                f"org {self.org.name} is pinned to {self.org.org_id}, but the login is"
+                f" for {session.org_id}",
+                hint="Nothing was sent. Check login and org_id in the org file.",
+            )
+        return session
+
+    def _enter(self, stale: Secret | None) -> Session:
+        login = self.login
+        if login.flow == "sf":
+            return self._by_sf(stale)
+        if login.flow == "sfdx_auth_url":
+            said = auth.auth_url(self._secret(login.auth_url or _AUTH_URL))
+            return self._by_refresh(
+                login.url or said.url,
+                said.client_id,
+                said.client_secret,
+                said.refresh_token,
+            )
+        url = self._needed("url", login.url)
+        if login.flow == "access_token":
+            token = self._secret(login.access_token or _ACCESS_TOKEN)
+            return Session(url, token, self.org.org_id or "", "", frozenset())
+        if login.flow == "soap":
+            return self._by_soap(url)
         if login.client_id is None:
-            raise ConfigError(f"org {org.name} has no login.client_id")
-        client_id = secret(login.client_id).reveal()
-        if login.flow == "jwt" and login.private_key and login.username:
+            raise self._missing("client_id")
+        client_id = self._secret(login.client_id).reveal()
+        if login.flow == "refresh_token":
+            secret = login.client_secret
+            return self._by_refresh(
+                url,
+                client_id,
+                None if secret is None else self._secret(secret),
+                self._secret(self._needed("refresh_token", login.refresh_token)),
+            )
+        if login.flow == "jwt":
+            key = self._secret(self._needed("private_key", login.private_key))
+            username = self._needed("username", login.username)
+            return self._by_jwt(url, client_id, username, key)
+        secret = self._needed("client_secret", login.client_secret)
+        with _at(url) as connection:
+            return auth.client_credentials(connection, client_id, self._secret(secret))
+
+    def _by_jwt(
+        self, url: str, client_id: str, username: str, private_key: Secret
+    ) -> Session:
+        with _at(url) as connection:
             return auth.jwt_bearer(
                 connection,
                 client_id,
-                username=login.username,
-                private_key=secret(login.private_key),
-                audience=login.audience or connection.url,
+                username=username,
+                private_key=private_key,
+                audience=self.login.audience or connection.url,
             )
-        if login.client_secret is None:
-            raise ConfigError(f"org {org.name} has no login.client_secret")
-        return auth.client_credentials(
-            connection, client_id, secret(login.client_secret)
+
+    def _by_refresh(
+        self, url: str, client_id: str, client_secret: Secret | None, token: Secret
+    ) -> Session:
+        # Loaded only here: few logins keep anything.
+        from metadeploy.refreshing import RefreshTokens
+
+        kept = RefreshTokens(self.workspace.make_state() / "tokens")
+        with _at(url) as connection:
+            return kept.renewed(
+                self.org.name,
+                client_id,
+                token,
+                lambda newest: auth.refresh(
+                    connection,
+                    client_id,
+                    refresh_token=newest,
+                    consumer_secret=client_secret,
+                ),
+            )
+
+    def _by_soap(self, url: str) -> Session:
+        from metadeploy import soap_login
+
+        self.progress.step(f"warning: {soap_login.RETIREMENT}")
+        with _at(url) as connection:
+            return soap_login.log_in(
+                connection,
+                self._needed("username", self.login.username),
+                self._secret(self._needed("password", self.login.password)),
+                api_version=self.org.api_version,
+            )
+
+    def _by_sf(self, stale: Secret | None) -> Session:
+        # Loaded only here: it loads cryptography.
+        from metadeploy import sf_logins
+
+        name = self._needed("username", self.login.username)
+        found = sf_logins.read(name, Path.home())
+        url = self.login.url or found.url
+        if found.access_token is not None and found.access_token != stale:
+            # sf itself, or another run, may have got a new one meanwhile.
+            org_id = id18(found.org_id) if found.org_id else self.org.org_id or ""
+            return Session(url, found.access_token, org_id, "", frozenset())
+        if found.private_key:
+            return self._by_sf_key(url, found)
+        if found.refresh_token is None:
+            raise AuthError(
+                f"the Salesforce CLI's login of {name} has ended, and it has no refresh"
+                " token",
+                hint=f"Log in again by `sf org login web --alias {name}`.",
+            )
+        session = self._by_refresh(
+            url, found.client_id, found.client_secret, found.refresh_token
         )
-    finally:
-        connection.close()
+        if session.refresh_token not in (None, found.refresh_token):
+            self.progress.step(
+                f"warning: the app rotates refresh tokens: {name} is logged in here,"
+                " and no longer in sf"
+            )
+        return session
+
+    def _by_sf_key(self, url: str, found: SfLogin) -> Session:
+        key = self._secret(SecretSource(file=found.private_key))
+        return self._by_jwt(url, found.client_id, found.username, key)
+
+    def _secret(self, source: SecretSource | str) -> Secret:
+        return self.workspace.secret(source)
+
+    def _needed(self, name: str, value: T | None) -> T:
+        if value is None:
+            raise self._missing(name)
+        return value
+
+    def _missing(self, name: str) -> ConfigError:
+        return ConfigError(f"org {self.org.name} has no login.{name}")
+
+
+def _at(url: str) -> closing[Connection]:
+    return closing(Connection(url, Secret("")))

@@ -19,6 +19,15 @@ from metadeploy.model import DEFAULT_API_VERSION, Problem, id18
 from metadeploy.yamlfile import Document, Path, Plain
 
 Policy = Literal["isv"]
+Flow = Literal[
+    "jwt",
+    "client_credentials",
+    "refresh_token",
+    "access_token",
+    "sfdx_auth_url",
+    "sf",
+    "soap",
+]
 Kind = Literal["production", "sandbox", "scratch", "developer", "emulated"]
 
 
@@ -41,16 +50,24 @@ class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How metadeploy itself logs in to the org."""
+    """How metadeploy itself logs in to the org; docs/logins.md explains each flow.
 
-    flow: Literal["jwt", "client_credentials", "access_token"]
-    url: str
+    url: where; for sfdx_auth_url and sf it is known, and may be overruled. username:
+    for sf, an alias will do. access_token, auth_url: default to the variables
+    SF_ACCESS_TOKEN and SFDX_AUTH_URL.
+    """
+
+    flow: Flow
+    url: str | None = None
     username: str | None = None
     audience: str | None = None
     client_id: str | SecretSource | None = None
     client_secret: SecretSource | None = None
     private_key: SecretSource | None = None
+    refresh_token: SecretSource | None = None
     access_token: SecretSource | None = None
+    auth_url: SecretSource | None = None
+    password: SecretSource | None = None
 
 
 class AppLogin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -341,10 +358,14 @@ def _check_sources(file: OrgFile) -> Iterator[tuple[Path, str]]:
             yield at, "no org file may name the master secret"
 
 
-_NEEDED = {
-    "jwt": ("username", "client_id", "private_key"),
-    "client_credentials": ("client_id", "client_secret"),
-    "access_token": ("access_token",),
+_NEEDED: Mapping[Flow, tuple[str, ...]] = {
+    "jwt": ("url", "username", "client_id", "private_key"),
+    "client_credentials": ("url", "client_id", "client_secret"),
+    "refresh_token": ("url", "client_id", "refresh_token"),
+    "access_token": ("url",),
+    "sfdx_auth_url": (),
+    "sf": ("username",),
+    "soap": ("url", "username", "password"),
 }
 
 
@@ -367,7 +388,7 @@ def _check_org(org: Org) -> list[Problem]:
             for field in _NEEDED[login.flow]
             if getattr(login, field) is None
         ]
-        if not login.url.startswith("https://"):
+        if login.url is not None and not login.url.startswith("https://"):
             found.append(problem("login.url must start with https://", "login", "url"))
     if org.org_id is None:
         what = "org_id is missing: it pins the one org that this file may change"

@@ -186,3 +186,35 @@ def test_the_line_of_a_value_or_of_what_holds_it():
     assert org.line_of("values", "a", "b") == ("orgs/uat.yaml", 3)
     assert org.line_of("values", "a", "c", "d") == ("orgs/uat.yaml", 3)
     assert org.line_of("tags", 0) == ("orgs/defaults.yaml", 1)
+
+
+@pytest.mark.parametrize(
+    ("login", "missing"),
+    [
+        ("{flow: jwt}", ["url", "username", "client_id", "private_key"]),
+        ("{flow: client_credentials}", ["url", "client_id", "client_secret"]),
+        ("{flow: refresh_token}", ["url", "client_id", "refresh_token"]),
+        ("{flow: access_token}", ["url"]),
+        ("{flow: sfdx_auth_url}", []),
+        ("{flow: sf}", ["username"]),
+        ("{flow: soap}", ["url", "username", "password"]),
+    ],
+)
+def test_what_each_flow_needs(login, missing):
+    text = f"kind: sandbox\norg_id: 00DWs000003xYZ1MAM\nlogin: {login}\n"
+    document = yamlfile.read(text, "orgs/a.yaml")
+    _, problems = orgfile.read("a", "orgs/a.yaml", document, None)
+    flow = login[7:-1]
+    assert [p.message for p in problems] == [
+        f"login.{name} is missing: flow {flow} needs it" for name in missing
+    ]
+
+
+@pytest.mark.parametrize("field", ["refresh_token", "auth_url", "password"])
+def test_a_secret_of_a_login_has_one_place(field):
+    document = yamlfile.read(
+        f"kind: sandbox\nlogin:\n  flow: sf\n  {field}: {{env: A, file: B}}\n",
+        "orgs/a.yaml",
+    )
+    (problem,) = orgfile.check("orgs/a.yaml", document)
+    assert problem.line == 4 and "exactly one of env, file" in problem.message
