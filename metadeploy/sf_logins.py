@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
+from metadeploy import secretsource
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 
@@ -132,6 +133,7 @@ def _asked(command: list[str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - no word of it comes from outside
             command,
+            env=secretsource.child_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_KEYCHAIN_SECONDS,

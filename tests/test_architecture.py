@@ -77,7 +77,7 @@ EDGES: dict[str, set[str]] = {
     "refreshing": {"auth"},
     "repository": set(),
     "secretsource": set(),
-    "sf_logins": set(),
+    "sf_logins": {"secretsource"},
     "soap_login": {"auth", "connection"},
     "userconfig": set(),
     "workspace": {"secretsource"},
