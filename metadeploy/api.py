@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from metadeploy import adopt as adopting
 from metadeploy import (
     deploy,
+    doctor,
     externalapp,
     keys,
     login,
@@ -36,6 +37,8 @@ from metadeploy.connection import Connection
 from metadeploy.credentials_api import CredentialsApi
 from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome
+from metadeploy.doctor import Check
+from metadeploy.doctor_api import DoctorApi
 from metadeploy.errors import ConfigError, MetadeployError, PlanRefused
 from metadeploy.journal import Intent, Journal
 from metadeploy.keys import Credentials, KeyChoice, Masters
@@ -194,6 +197,37 @@ class Orgs:
         wanted = self.project.wanted(org)
         target = self._target(org, username)
         return verify(target, wanted, wait_for_apps=wait)
+
+    def doctor(self, name: str, *, creation: bool = False) -> tuple[Check, ...]:
+        """Return what an examination of an org found: login, access, settings.
+
+        creation: also ask, by a check-only deploy, whether connected apps may be
+        created. Raises ConfigError for an org file that is no good.
+        """
+        org = self.project.org(name)
+
+        def server() -> DoctorApi:
+            url = login.address(org, self.workspace, self.emulated)
+            connection = Connection(url, Secret(""))
+            self._stack.callback(connection.close)
+            return DoctorApi(connection, org.api_version)
+
+        def log_in() -> tuple[Target, DoctorApi]:
+            target = self._target(org)
+            return target, DoctorApi(self._connections[name], org.api_version)
+
+        grants = self._grants(org)
+        patient = doctor.Patient(org, server, log_in, time.time, grants)
+        return doctor.examine(patient, creation=creation)
+
+    def _grants(self, org: Org) -> bool:
+        """Tell whether templates give connected apps to anybody, as far as they go."""
+        try:
+            wanted = self.project.wanted(org)
+        except MetadeployError:  # what is wrong with them is for `validate` to say
+            return False
+        apps = {c.ref.full_name for c in wanted.components if _is_connected_app(c)}
+        return any(app in wanted.access for app in apps)
 
     def render(
         self, name: str, *, reveal_secrets: bool = False
@@ -401,6 +435,10 @@ class Orgs:
             clock=clock,
             progress=progress,
         )
+
+
+def _is_connected_app(component: Component) -> bool:
+    return component.ref.type == "ConnectedApp"
 
 
 def _kind(ref: Ref) -> str:

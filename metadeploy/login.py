@@ -46,13 +46,35 @@ def connect(
             world.url(), world.login(org).token, renew=lambda: world.login(org).token
         )
     if org.file.login is None:
-        raise ConfigError(f"org {org.name} has no login")
+        raise _missing(org, "login")
     door = _Door(org, org.file.login, workspace, progress)
     session = door.session(None)
     connection = Connection(session.url, session.token)
     if org.file.login.flow != "access_token":
         connection.renew = lambda: door.again(connection)
     return connection
+
+
+def address(
+    org: Org, workspace: Workspace, emulated: Callable[[], EmulatedOrgs]
+) -> str:
+    """Return where an org is, as its file or its login says. Raises ConfigError."""
+    if org.emulated:
+        world = emulated()
+        world.prepare([org])
+        return world.url()
+    said = org.file.login
+    if said is None:
+        raise _missing(org, "login")
+    if said.url is None and said.flow == "sfdx_auth_url":
+        return auth.auth_url(workspace.secret(said.auth_url or _AUTH_URL)).url
+    if said.url is None and said.flow == "sf" and said.username is not None:
+        from metadeploy import sf_logins
+
+        return sf_logins.read(said.username, Path.home()).url
+    if said.url is None:
+        raise _missing(org, "login.url")
+    return said.url
 
 
 class _Door(Struct, frozen=True):
@@ -103,7 +125,7 @@ class _Door(Struct, frozen=True):
         if login.flow == "soap":
             return self._by_soap(url)
         if login.client_id is None:
-            raise self._missing("client_id")
+            raise _missing(self.org, "login.client_id")
         client_id = self._secret(login.client_id).reveal()
         if login.flow == "refresh_token":
             secret = login.client_secret
@@ -203,11 +225,15 @@ class _Door(Struct, frozen=True):
 
     def _needed(self, name: str, value: T | None) -> T:
         if value is None:
-            raise self._missing(name)
+            raise _missing(self.org, f"login.{name}")
         return value
 
-    def _missing(self, name: str) -> ConfigError:
-        return ConfigError(f"org {self.org.name} has no login.{name}")
+
+def _missing(org: Org, what: str) -> ConfigError:
+    return ConfigError(
+        f"org {org.name} has no {what}",
+        hint=f"`metadeploy validate` names what {org.path} lacks.",
+    )
 
 
 def _at(url: str) -> closing[Connection]:

@@ -89,7 +89,8 @@ def _collisions(target: Target, made: Plan) -> tuple[Refusal, ...]:
     )
 
 
-_BLOCKED = "You can't create a connected app"
+# The platform's words where only Salesforce support can have apps created again.
+CREATION_BLOCKED = "You can't create a connected app"
 
 
 def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
@@ -110,7 +111,7 @@ def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
         result = wait(replace(target, progress=_Silent()), deploy_id, timeout=120)
     except (ApiFault, DeployTimeout, LostAnswer):
         return ()  # it is only asked to warn early; the deploy itself will tell
-    blocked = [m.full_name for m in result.messages if _BLOCKED in m.problem]
+    blocked = [m.full_name for m in result.messages if CREATION_BLOCKED in m.problem]
     if not blocked:
         return ()
     names = ", ".join(sorted(blocked))

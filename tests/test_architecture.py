@@ -50,7 +50,7 @@ CORE = {
 CORE_PACKAGES = ("rules", "schema")
 
 # The order of steps; edges arrive as arguments. Imports the core and its like.
-FLOW = {"adopt", "deploy", "planning", "reading", "target", "verify"}
+FLOW = {"adopt", "deploy", "doctor", "planning", "reading", "target", "verify"}
 
 # What touches the world, and what else than the core each may import.
 EDGES: dict[str, set[str]] = {
@@ -59,6 +59,7 @@ EDGES: dict[str, set[str]] = {
     "connection": set(),
     "credentials_api": {"connection"},
     "data_api": {"connection"},
+    "doctor_api": {"connection", "doctor"},
     "emulated": {"emulator.*"},
     "journal": set(),
     "login": {
@@ -90,6 +91,7 @@ CLI: dict[str, set[str]] = {
     "cli.adopt": {API},
     "cli.certs": {"certs", "workspace"},
     "cli.change": {API, "deploy", "target", "verify"},
+    "cli.doctor": {API, "doctor"},
     "cli.emulator": {"emulated", "emulator.server", "journal"},
     "cli.keys": {API, "master", "secretsource", "userconfig"},
     "cli.offline": {API, "repository", "workspace"},

@@ -26,6 +26,7 @@ COMMANDS = {
     "plan": ("change", "Show what would make orgs match."),
     "deploy": ("change", "Make orgs match, and prove it."),
     "verify": ("change", "Compare orgs and log in through their apps."),
+    "doctor": ("doctor", "Test login, access and settings, and say what to do."),
     "adopt": ("adopt", "Write templates for apps that orgs already have."),
     "migrate": ("adopt", "Make connected apps External Client Apps in some orgs."),
     "keys": ("keys", "List, export, rotate or make consumer keys."),
