@@ -30,6 +30,7 @@ from metadeploy import (
     planning,
     repository,
     rotation,
+    userconfig,
 )
 from metadeploy.access import Raised, lower_access
 from metadeploy.adopt import Adopted
@@ -416,7 +417,13 @@ class Orgs:
         connection = self._connections.get(org.name)
         if connection is None:
             progress.step("logging in")
-            connection = login.connect(org, self.workspace, self.emulated, progress)
+            connection = login.connect(
+                org,
+                self.workspace,
+                emulated=self.emulated,
+                reach=userconfig.reach,
+                progress=progress,
+            )
             self._stack.callback(connection.close)
             self._connections[org.name] = connection
         return Target(

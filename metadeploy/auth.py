@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from metadeploy import oauth_errors
-from metadeploy.connection import Answer, Connection, Json, checked_url, read_json
+from metadeploy.connection import Answer, Connection, Json, read_json
 from metadeploy.errors import ApiFault, AuthError, ConfigError, LostAnswer
 from metadeploy.model import Secret, id18
+from metadeploy.reach import Reach, checked_url
 
 Clock = Callable[[], float]
 _TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path
@@ -36,6 +37,18 @@ class Session(Struct, frozen=True):
     user_id: str
     scopes: frozenset[str]
     refresh_token: Secret | None = None
+
+
+def org_of(token: Secret) -> str:
+    """Return the Id of the org that a session token is of, "" where it does not say.
+
+    Observed: an opaque token is "<15-character org id>!…".
+    """
+    org_id, mark, _ = token.reveal().partition("!")
+    try:
+        return id18(org_id) if mark else ""
+    except ValueError:
+        return ""
 
 
 def client_credentials(
@@ -180,11 +193,11 @@ def _read(connection: Connection, answer: Answer) -> Session:
     except LostAnswer as error:
         raise _unread(connection, error) from error
     try:
-        return _session(found)
+        return _session(found, connection.reach)
     except ValueError as error:
         raise AuthError(f"{refused}{error}") from error
     except ApiFault as fault:
-        raise AuthError(f"{refused}{fault.message}") from fault
+        raise AuthError(f"{refused}{fault.message}", hint=fault.hint) from fault
 
 
 def _unread(connection: Connection, error: LostAnswer) -> AuthError:
@@ -194,7 +207,7 @@ def _unread(connection: Connection, error: LostAnswer) -> AuthError:
     )
 
 
-def _session(found: Json) -> Session:
+def _session(found: Json, reach: Reach) -> Session:
     """Return the session that a token answer gives; raise ValueError for a bad one.
 
     Source: "OAuth 2.0 JWT bearer flow", Salesforce help: `id` is the identity URL,
@@ -209,7 +222,7 @@ def _session(found: Json) -> Session:
             raise ValueError(f"its answer has no {name}")
         return value
 
-    token, url = text("access_token"), checked_url(text("instance_url"))
+    token, url = text("access_token"), checked_url(text("instance_url"), reach)
     steps = text("id").rstrip("/").split("/")
     if len(steps) < 2:
         raise ValueError("its answer's id names no user of an org")

@@ -19,7 +19,6 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from socket import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
-from urllib.parse import urlsplit
 
 import requests
 from msgspec import Struct
@@ -27,15 +26,16 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
-    LocationParseError,
     NewConnectionError,
     ProtocolError,
+    ProxyError,
     ReadTimeoutError,
 )
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from metadeploy.errors import ApiFault, AuthError, LostAnswer, Unreachable
 from metadeploy.model import Secret
+from metadeploy.reach import SALESFORCE, Reach, checked_url, is_loopback
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -47,8 +47,9 @@ CONNECT_SECONDS = 10.0
 # A connection on which nothing at all comes is a dead one, long before a call may end.
 SILENCE_SECONDS = 120.0
 MAX_ANSWER_BYTES = 200_000_000
-_HOST = re.compile(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]+|::1")
 _TOKEN = re.compile(r"[!-~]*")
+# What emulated orgs mark their tokens with, where the platform's have anything.
+_EMULATED = "!EMU."
 # How many new sessions in a row may be refused (jsforce stops there too).
 MOST_RENEWALS = 3
 _EXPIRED = "INVALID_SESSION_ID"
@@ -76,7 +77,7 @@ class Answer(Struct, frozen=True):
 class Connection:
     """A session with one org, that renews itself where it can. For any thread.
 
-    url: scheme and host, no slash at the end; https but for loopback.
+    url: scheme and host, no slash at the end. reach: where that may be.
     timeout: seconds for a whole call (the platform's own limit is 10 minutes).
     limit: bytes that an answer may have. renew: logs in again and returns the new
     token; None where the token came from outside. Raises ApiFault, AuthError for what
@@ -88,18 +89,30 @@ class Connection:
     timeout: float = 600.0
     limit: int = MAX_ANSWER_BYTES
     renew: Callable[[], Secret] | None = field(default=None, repr=False)
+    reach: Reach = SALESFORCE
     _http: requests.Session = field(default_factory=requests.Session, repr=False)
     _renewing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _renewals: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
-        self.url = checked_url(self.url)
-        self.token = _checked_token(self.token)
+        self.url = checked_url(self.url, self.reach)
+        self.token = self._checked(self.token)
         self._http.trust_env = False
+        self._http.verify = self.reach.ca_bundle or True
+        if self.reach.proxy is not None:
+            self._http.proxies = {"https": self.reach.proxy.reveal()}
         self._http.mount(self.url, _Adapter())
 
     def close(self) -> None:
         self._http.close()
+
+    def _checked(self, token: Secret) -> Secret:
+        """Return a token that may be sent there. Raises AuthError."""
+        if not _TOKEN.fullmatch(token.reveal()):
+            raise AuthError("the access token has characters that no token has")
+        if _EMULATED in token.reveal() and not is_loopback(self.url):
+            raise AuthError(f"an emulated org's token does not go to {self.url}")
+        return token
 
     def in_session(self, send: Callable[[Secret], T]) -> T:
         """Return what `send` makes of the session's token, in a new session if need be.
@@ -131,7 +144,7 @@ class Connection:
                 raise _said_more(fault, _FROM_OUTSIDE)
             if self._renewals >= MOST_RENEWALS:
                 raise _said_more(fault, _STILL_REFUSED)
-            self.token = _checked_token(self.renew())
+            self.token = self._checked(self.renew())
             self._renewals += 1
 
     def call(
@@ -214,12 +227,6 @@ def _said_more(fault: ApiFault, hint: str) -> ApiFault:
     return fault
 
 
-def _checked_token(token: Secret) -> Secret:
-    if not _TOKEN.fullmatch(token.reveal()):
-        raise AuthError("the access token has characters that no token has")
-    return token
-
-
 class _InTime(io.RawIOBase):
     """What a socket receives, until a deadline that no slow drip can move."""
 
@@ -266,7 +273,7 @@ class _Http(HTTPConnection):
         self.timeout = min(whole, CONNECT_SECONDS)
         try:
             super().connect()
-        except (OSError, CertificateError, LocationParseError) as error:
+        except (OSError, CertificateError) as error:
             raise NewConnectionError(self, "not connected") from error
         finally:
             self.timeout = whole
@@ -286,13 +293,20 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
+_POOLS = {"http": _HttpPool, "https": _HttpsPool}
+
+
 class _Adapter(HTTPAdapter):
     """requests over the connections above."""
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         super().init_poolmanager(*arguments, **named)
-        pools = {"http": _HttpPool, "https": _HttpsPool}
-        self.poolmanager.pool_classes_by_scheme = pools
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *arguments: Any, **named: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **named)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
 
 def read_json(answer: Answer) -> Json:
@@ -317,23 +331,6 @@ def read_json(answer: Answer) -> Json:
         text = first.get("message") or first.get("error_description") or "refused"
         raise ApiFault(code, str(text))
     raise ApiFault(str(answer.status), "refused without a reason")
-
-
-def checked_url(url: str) -> str:
-    """Return scheme and host of `url`. Raises ApiFault where a token must not go."""
-    try:
-        parts = urlsplit(url)
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        parts, port = urlsplit(""), ""
-    host = parts.hostname or ""
-    local = host in ("127.0.0.1", "localhost", "::1")
-    allowed = parts.scheme == "https" or (parts.scheme == "http" and local)
-    if not allowed or not _HOST.fullmatch(host) or "@" in parts.netloc:
-        # Before an "@" there may be a password.
-        shown = url.rpartition("@")[2]
-        raise ApiFault("", f"{shown} is no address for a session: https is needed")
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 def _has_an_end(response: requests.Response) -> bool:
@@ -363,7 +360,9 @@ def _never_sent(error: Exception) -> bool:
 
 def _reason(error: Exception) -> object:
     cause: object = error.args[0] if error.args else error
-    return getattr(cause, "reason", cause)
+    reason = getattr(cause, "reason", cause)
+    # Of whatever goes wrong by way of a proxy, the request being sent or not.
+    return reason.original_error if isinstance(reason, ProxyError) else reason
 
 
 def _why(error: Exception) -> str:
@@ -379,6 +378,8 @@ def _why(error: Exception) -> str:
             return "it does not speak TLS as we do"
         if isinstance(cause, TimeoutError):
             return "timed out"
+        if isinstance(error, requests.exceptions.ProxyError):
+            return "the proxy does not let us through"
         return "connection refused or host unknown"
     if isinstance(reason, ProtocolError):
         return "the connection broke"

@@ -15,6 +15,7 @@ from metadeploy.connection import Connection
 from metadeploy.errors import AuthError, ConfigError
 from metadeploy.model import Secret, id18
 from metadeploy.orgfile import Login, Org, SecretSource
+from metadeploy.reach import LOOPBACK, Reach
 from metadeploy.target import Progress
 from metadeploy.workspace import Workspace
 
@@ -32,24 +33,29 @@ _AUTH_URL = SecretSource(env="SFDX_AUTH_URL")
 def connect(
     org: Org,
     workspace: Workspace,
+    *,
     emulated: Callable[[], EmulatedOrgs],
+    reach: Callable[[], Reach],
     progress: Progress,
 ) -> Connection:
     """Log in to an org as its file says.
 
-    Raises ConfigError for an org that is not the pinned one; AuthError where it lets
-    nobody in.
+    reach: where the user lets sessions of real orgs go. Raises ConfigError for an org
+    that is not the pinned one; AuthError where it lets nobody in.
     """
     if org.emulated:
         world = emulated()
         return Connection(
-            world.url(), world.login(org).token, renew=lambda: world.login(org).token
+            world.url(),
+            world.login(org).token,
+            renew=lambda: world.login(org).token,
+            reach=LOOPBACK,
         )
     if org.file.login is None:
         raise _missing(org, "login")
-    door = _Door(org, org.file.login, workspace, progress)
+    door = _Door(org, org.file.login, workspace, progress, reach())
     session = door.session(None)
-    connection = Connection(session.url, session.token)
+    connection = Connection(session.url, session.token, reach=door.reach)
     if org.file.login.flow != "access_token":
         connection.renew = lambda: door.again(connection)
     return connection
@@ -84,6 +90,7 @@ class _Door(Struct, frozen=True):
     login: Login
     workspace: Workspace
     progress: Progress
+    reach: Reach
 
     def again(self, connection: Connection) -> Secret:
         """Return the token of a new session, of the same org at the same place."""
@@ -121,7 +128,8 @@ class _Door(Struct, frozen=True):
         url = self._needed("url", login.url)
         if login.flow == "access_token":
             token = self._secret(login.access_token or _ACCESS_TOKEN)
-            return Session(url, token, self.org.org_id or "", "", frozenset())
+            org_id = auth.org_of(token) or self.org.org_id or ""
+            return Session(url, token, org_id, "", frozenset())
         if login.flow == "soap":
             return self._by_soap(url)
         if login.client_id is None:
@@ -140,13 +148,13 @@ class _Door(Struct, frozen=True):
             username = self._needed("username", login.username)
             return self._by_jwt(url, client_id, username, key)
         secret = self._needed("client_secret", login.client_secret)
-        with _at(url) as connection:
+        with self._at(url) as connection:
             return auth.client_credentials(connection, client_id, self._secret(secret))
 
     def _by_jwt(
         self, url: str, client_id: str, username: str, private_key: Secret
     ) -> Session:
-        with _at(url) as connection:
+        with self._at(url) as connection:
             return auth.jwt_bearer(
                 connection,
                 client_id,
@@ -162,7 +170,7 @@ class _Door(Struct, frozen=True):
         from metadeploy.refreshing import RefreshTokens
 
         kept = RefreshTokens(self.workspace.make_state() / "tokens")
-        with _at(url) as connection:
+        with self._at(url) as connection:
             return kept.renewed(
                 self.org.name,
                 client_id,
@@ -179,7 +187,7 @@ class _Door(Struct, frozen=True):
         from metadeploy import soap_login
 
         self.progress.step(f"warning: {soap_login.RETIREMENT}")
-        with _at(url) as connection:
+        with self._at(url) as connection:
             return soap_login.log_in(
                 connection,
                 self._needed("username", self.login.username),
@@ -197,6 +205,7 @@ class _Door(Struct, frozen=True):
         if found.access_token is not None and found.access_token != stale:
             # sf itself, or another run, may have got a new one meanwhile.
             org_id = id18(found.org_id) if found.org_id else self.org.org_id or ""
+            org_id = auth.org_of(found.access_token) or org_id
             return Session(url, found.access_token, org_id, "", frozenset())
         if found.private_key:
             return self._by_sf_key(url, found)
@@ -228,13 +237,12 @@ class _Door(Struct, frozen=True):
             raise _missing(self.org, f"login.{name}")
         return value
 
+    def _at(self, url: str) -> closing[Connection]:
+        return closing(Connection(url, Secret(""), reach=self.reach))
+
 
 def _missing(org: Org, what: str) -> ConfigError:
     return ConfigError(
         f"org {org.name} has no {what}",
         hint=f"`metadeploy validate` names what {org.path} lacks.",
     )
-
-
-def _at(url: str) -> closing[Connection]:
-    return closing(Connection(url, Secret("")))

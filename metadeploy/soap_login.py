@@ -10,9 +10,10 @@ from lxml import etree
 
 from metadeploy import xmlfile
 from metadeploy.auth import Session
-from metadeploy.connection import Connection, checked_url
+from metadeploy.connection import Connection
 from metadeploy.errors import ApiFault, AuthError, LostAnswer
 from metadeploy.model import Secret, id18
+from metadeploy.reach import Reach, checked_url
 
 NEWEST = 64.0
 RETIREMENT = (
@@ -54,7 +55,7 @@ def log_in(
             hint=f"{RETIREMENT}.",
         )
     try:
-        return _session(root)
+        return _session(root, connection.reach)
     except (ValueError, ApiFault) as error:
         what = f"no session from {connection.url}: {error}"
         raise AuthError(what) from error
@@ -69,7 +70,7 @@ def _envelope(username: str, password: Secret) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _session(root: etree._Element) -> Session:
+def _session(root: etree._Element, reach: Reach) -> Session:
     def text(name: str) -> str:
         found = root.findtext(f".//{{*}}{name}", "")
         if not found:
@@ -77,7 +78,7 @@ def _session(root: etree._Element) -> Session:
         return found
 
     return Session(
-        checked_url(text("serverUrl")),
+        checked_url(text("serverUrl"), reach),
         Secret(text("sessionId")),
         id18(text("organizationId")),
         text("userId"),

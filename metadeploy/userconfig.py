@@ -7,6 +7,7 @@ host that a session goes to.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -14,9 +15,13 @@ import msgspec
 
 from metadeploy import yamlfile
 from metadeploy.errors import ConfigError
+from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
+from metadeploy.reach import Reach
 
 VARIABLE = "METADEPLOY_CONFIG"
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?")
+_PROXY = re.compile(r"https?://([^\s/@]+@)?[A-Za-z0-9.\[\]:-]+/?")
 
 
 class Kept(SecretSource, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,10 +37,18 @@ class TaggedMaster(Kept, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """config.yaml: whose orgs have which master. The first tag that fits decides."""
+    """config.yaml: whose orgs have which master. The first tag that fits decides.
+
+    allowed_hosts: where sessions of real orgs may go beside Salesforce's own hosts.
+    ca_bundle: a PEM file, relative to this one, with all certificate authorities to
+    trust. proxy: its URL, for all calls to real orgs.
+    """
 
     master: Kept | None = None
     masters: list[TaggedMaster] = []
+    allowed_hosts: list[str] = []
+    ca_bundle: str = ""
+    proxy: str = ""
 
 
 def path() -> Path:
@@ -50,6 +63,39 @@ def path() -> Path:
     import platformdirs
 
     return platformdirs.user_config_path("metadeploy", appauthor=False) / "config.yaml"
+
+
+def reach() -> Reach:
+    """Return where the user lets sessions of real orgs go. Raises ConfigError."""
+    place = path()
+    config = read(place)
+    for host in config.allowed_hosts:
+        if not _HOST.fullmatch(host):
+            raise ConfigError(
+                f"{place}: allowed_hosts: {host!r} is no host",
+                hint="Write single hosts, as in `allowed_hosts: [salesforce.acme.com]`,"
+                " or with a port, host:8443.",
+            )
+    if config.proxy and not _PROXY.fullmatch(config.proxy):
+        # Not said: it may have a password.
+        what = f"{place}: proxy is not of the form http://host:port"
+        raise ConfigError(what)
+    bundle = ""
+    if config.ca_bundle:
+        file = place.parent / Path(config.ca_bundle).expanduser()
+        _check_bundle(file, f"{place}: ca_bundle: {config.ca_bundle}")
+        bundle = str(file)
+    proxy = Secret(config.proxy) if config.proxy else None
+    return Reach(frozenset(config.allowed_hosts), bundle, proxy)
+
+
+def _check_bundle(file: Path, what: str) -> None:
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError as error:
+        raise ConfigError(f"{what}: {error.strerror}") from error
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise ConfigError(f"{what}: it holds no certificate in PEM")
 
 
 def read(at: Path) -> UserConfig:

@@ -39,6 +39,7 @@ CORE = {
     "planfile",
     "project",
     "proof",
+    "reach",
     "render",
     "rotation",
     "scopes",

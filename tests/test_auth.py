@@ -24,6 +24,7 @@ from metadeploy.emulator.state import open_world
 from metadeploy.errors import AuthError, ConfigError, Unreachable
 from metadeploy.model import Secret, id18
 from metadeploy.oauth_errors import ERRORS
+from metadeploy.reach import LOOPBACK
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -31,7 +32,7 @@ ORG = id18("00DWs000003xYZ1")
 GOOD = {
     "access_token": f"{ORG[:15]}!canary.token",
     "id": f"https://login.salesforce.com/id/{ORG[:15]}/005000000000001AAA",
-    "instance_url": "https://acme.my.salesforce.com",
+    "instance_url": "https://localhost:6101",
     "scope": "api id  refresh_token",
     "token_type": "Bearer",
 }
@@ -59,7 +60,7 @@ def server_of(raw_server):
         if isinstance(reply, dict):
             reply = http(json.dumps(reply), Content_Type="application/json")
         server = raw_server(reply)
-        made.append(Connection(server.url, Secret("")))
+        made.append(Connection(server.url, Secret(""), reach=LOOPBACK))
         return made[-1], server
 
     yield to
@@ -147,7 +148,7 @@ def test_client_credentials(server_of):
 def test_a_session(server_of):
     session = log_in(server_of(GOOD)[0])
     assert session == auth.Session(
-        url="https://acme.my.salesforce.com",
+        url="https://localhost:6101",
         token=Secret(GOOD["access_token"]),
         org_id=ORG,
         user_id="005000000000001AAA",
@@ -161,7 +162,7 @@ def test_a_session_of_few_words(server_of):
     answer["id"] += "/"
     session = log_in(server_of(answer)[0])
     assert session.scopes == frozenset()
-    assert session.url == "https://acme.my.salesforce.com"
+    assert session.url == "https://localhost:6101"
     assert session.org_id == ORG
 
 
@@ -215,7 +216,7 @@ def test_a_login_that_breaks_off_is_no_unknown_outcome(server_of):
 
 
 def test_a_login_that_nobody_answers():
-    connection = Connection("http://127.0.0.1:1", Secret(""))
+    connection = Connection("http://127.0.0.1:1", Secret(""), reach=LOOPBACK)
     with pytest.raises(Unreachable):
         log_in(connection)
 
@@ -267,7 +268,7 @@ def served(tmp_path):
     oauth_apps.deploy_app(org)
     oauth_apps.give_access(org)
     with serve(world) as server:
-        connection = Connection(server.url, Secret(""))
+        connection = Connection(server.url, Secret(""), reach=LOOPBACK)
         yield connection
         connection.close()
     world.close()

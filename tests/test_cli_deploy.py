@@ -236,12 +236,15 @@ def somebody_changes(project, old, new):
     from metadeploy.connection import Connection
     from metadeploy.metadata_api import MetadataApi
     from metadeploy.model import DeployOptions, Manifest, Ref
+    from metadeploy.reach import LOOPBACK
     from metadeploy.workspace import Workspace
 
     workspace = Workspace(project)
     org = workspace.project().org("dev")
     with EmulatedOrgs(workspace.make_state()) as emulated:
-        connection = Connection(emulated.url(), emulated.login(org).token)
+        connection = Connection(
+            emulated.url(), emulated.login(org).token, reach=LOOPBACK
+        )
         api = MetadataApi(connection, "66.0")
         ref = Ref("ConnectedApp", "Portal")
         found = api.check_retrieve_status(api.retrieve(Manifest.of([ref], "66.0")))
@@ -302,12 +305,15 @@ def test_another_orgs_package_is_refused_by_the_org(runner, project, tmp_path):
     from metadeploy.connection import Connection
     from metadeploy.metadata_api import MetadataApi
     from metadeploy.model import DeployOptions
+    from metadeploy.reach import LOOPBACK
     from metadeploy.workspace import Workspace
 
     workspace = Workspace(project)
     org = workspace.project().org("uat")
     with EmulatedOrgs(workspace.make_state()) as emulated:
-        connection = Connection(emulated.url(), emulated.login(org).token)
+        connection = Connection(
+            emulated.url(), emulated.login(org).token, reach=LOOPBACK
+        )
         api = MetadataApi(connection, "66.0")
         result = api.check_deploy_status(api.deploy(out.getvalue(), DeployOptions()))
         connection.close()

@@ -15,6 +15,7 @@ from metadeploy.model import Ref, Secret
 from metadeploy.orgfile import App, AppLogin, SecretSource
 from metadeploy.proof import Subject
 from metadeploy.prover import AppProver
+from metadeploy.reach import LOOPBACK
 
 KEY = "private_key: {file: portal.key}"
 JWT = f"flow: jwt, {KEY}, username: "
@@ -225,7 +226,7 @@ def prover_of(raw_server):
 
     def to(org, *replies):
         server = raw_server(*replies)
-        made.append(Connection(server.url, Secret("")))
+        made.append(Connection(server.url, Secret(""), reach=LOOPBACK))
         return AppProver(
             org,
             made[-1],

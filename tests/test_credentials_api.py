@@ -18,6 +18,7 @@ from metadeploy.errors import (
     MetadeployError,
 )
 from metadeploy.model import Secret
+from metadeploy.reach import LOOPBACK
 from metadeploy.workspace import Workspace
 
 BASE = "/services/data/v66.0/apps/oauth"
@@ -33,7 +34,9 @@ def org(runner, project):
     workspace = Workspace(project)
     with EmulatedOrgs(workspace.make_state()) as emulated:
         found = workspace.project().org("dev")
-        connection = Connection(emulated.url(), emulated.login(found).token)
+        connection = Connection(
+            emulated.url(), emulated.login(found).token, reach=LOOPBACK
+        )
         yield emulated.world.org("dev"), connection
         connection.close()
 
@@ -44,7 +47,7 @@ def api(org):
 
 
 def serves(org, key, secret):
-    connection = Connection(org[1].url, Secret(""))
+    connection = Connection(org[1].url, Secret(""), reach=LOOPBACK)
     try:
         auth.client_credentials(connection, key, secret)
     except AuthError:
@@ -118,7 +121,7 @@ def test_a_user_who_may_not(org):
         u for u in state.records("User") if str(u["Username"]).startswith("user@")
     )
     token = state.issue_token(str(user["Id"]))
-    theirs = Connection(connection.url, Secret(token))
+    theirs = Connection(connection.url, Secret(token), reach=LOOPBACK)
     with pytest.raises(ApiFault, match="INSUFFICIENT_ACCESS") as caught:
         CredentialsApi(theirs, "66.0").consumer("Billing")
     theirs.close()
@@ -169,7 +172,7 @@ def test_answers_that_are_none(raw_server, answers, words):
         ).encode()
 
     server = raw_server(*map(reply, answers))
-    connection = Connection(server.url, Secret("00D!x"))
+    connection = Connection(server.url, Secret("00D!x"), reach=LOOPBACK)
     with pytest.raises((LostAnswer, MetadeployError), match=words):
         rotation.rotate(CredentialsApi(connection, "66.0"), "Billing", "stage")
     connection.close()

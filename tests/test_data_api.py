@@ -18,6 +18,7 @@ from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import METADATA_NS, Component, DeployOptions, Ref, Secret, id18
 from metadeploy.package import pack
 from metadeploy.plan import OrgFacts
+from metadeploy.reach import LOOPBACK
 
 APP = "0H4000000000001AAA"
 ODD_NAMES = [
@@ -41,7 +42,7 @@ def world(tmp_path):
 
 
 def connection_to(world, org):
-    return Connection(world.url, Secret(org.issue_token(admin_of(org))))
+    return Connection(world.url, Secret(org.issue_token(admin_of(org))), reach=LOOPBACK)
 
 
 @pytest.fixture
@@ -127,7 +128,10 @@ def test_access_is_given_seen_and_taken(data, deploy):
 
 def test_no_app_is_no_question(raw_server):
     server = raw_server()
-    assert DataApi(Connection(server.url, Secret("t")), "66.0").holders([]) == {}
+    assert (
+        DataApi(Connection(server.url, Secret("t"), reach=LOOPBACK), "66.0").holders([])
+        == {}
+    )
     assert server.requests == []
 
 
@@ -184,7 +188,7 @@ def answering(raw_server):
     def to(*pages):
         texts = (p if isinstance(p, str) else json.dumps(p) for p in pages)
         server = raw_server(*(http(t, Content_Type="application/json") for t in texts))
-        made.append(Connection(server.url, Secret("canary.token")))
+        made.append(Connection(server.url, Secret("canary.token"), reach=LOOPBACK))
         found = DataApi(made[-1], "66.0")
         found.server = server
         return found

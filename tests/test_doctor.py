@@ -23,6 +23,7 @@ from metadeploy.errors import ApiFault, AuthError, LostAnswer, Unreachable
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Ref, Secret
 from metadeploy.plan import OrgFacts
+from metadeploy.reach import LOOPBACK
 from metadeploy.target import Target
 
 SANDBOX = f"kind: sandbox\norg_id: {ORG}\n"
@@ -306,7 +307,7 @@ def examine(org, server):
     def to(user="admin", *, scopes=("api",), version="66.0", off=0.0, creation=False):
         found = org.world.user_by_username(f"{user}@dev.emulated")
         token = Secret(org.issue_token(str(found[1]["Id"]), scopes=scopes))
-        connection = Connection(server.url, token)
+        connection = Connection(server.url, token, reach=LOOPBACK)
         made.append(connection)
         stand_in = FakeOrg()
         target = Target(
@@ -396,7 +397,7 @@ def test_a_fault_is_a_finding(server, examine, on):
 
 def test_permissions_are_asked_one_by_one_where_one_is_unknown(org, server):
     token = Secret(org.issue_token(admin_of(org)))
-    api = DoctorApi(Connection(server.url, token), "66.0")
+    api = DoctorApi(Connection(server.url, token, reach=LOOPBACK), "66.0")
     found = api.permissions(["ApiEnabled", "NoSuchThing", "ModifyAllData"])
     assert found == {"ApiEnabled": True, "ModifyAllData": True}
     api.connection.close()
@@ -414,7 +415,8 @@ ODD = {
 @pytest.mark.parametrize("answers", ODD.values(), ids=ODD)
 def test_answers_that_say_nothing(raw_server, answers):
     replies = [http(a, Content_Type="application/json") for a in answers]
-    api = DoctorApi(Connection(raw_server(*replies).url, Secret("t")), "66.0")
+    url = raw_server(*replies).url
+    api = DoctorApi(Connection(url, Secret("t"), reach=LOOPBACK), "66.0")
     with pytest.raises(LostAnswer):
         api.permissions(["ApiEnabled"])
     api.connection.close()
@@ -426,6 +428,7 @@ def test_versions_that_are_none(raw_server):
         "Content_Type": "application/json",
         "Date": "Fri, 15 Jan 2027 08:00:00 GMT",
     }
-    api = DoctorApi(Connection(raw_server(http(body, **about)).url, Secret("")), "66.0")
+    url = raw_server(http(body, **about)).url
+    api = DoctorApi(Connection(url, Secret(""), reach=LOOPBACK), "66.0")
     assert api.served() == Served(("66.0",), 1_800_000_000.0)
     api.connection.close()

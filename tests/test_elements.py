@@ -24,6 +24,7 @@ from metadeploy.emulator.state import open_world
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import METADATA_NS, Component, DeployOptions, Ref, Secret
 from metadeploy.package import pack
+from metadeploy.reach import LOOPBACK
 from metadeploy.target import Target
 from metadeploy.wanted import Wanted
 
@@ -46,7 +47,9 @@ def target(tmp_path_factory):
         "dev", OrgSettings(check_references=False, api_access_control=True)
     )
     with serve(world) as server:
-        connection = Connection(server.url, Secret(org.issue_token(admin_of(org))))
+        connection = Connection(
+            server.url, Secret(org.issue_token(admin_of(org))), reach=LOOPBACK
+        )
         yield Target(
             org_id=org.id,
             metadata=MetadataApi(connection, "66.0"),

@@ -21,6 +21,7 @@ from metadeploy.errors import ApiFault, LostAnswer, MetadeployError
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Secret
 from metadeploy.plan import make_plan
+from metadeploy.reach import LOOPBACK
 from metadeploy.reading import read_actual
 from metadeploy.target import Target
 from metadeploy.wanted import Wanted
@@ -56,7 +57,7 @@ def connection(server):
     def log_in():
         return Secret(server.org.issue_token(admin_of(server.org)))
 
-    made = Connection(server.url, log_in(), timeout=0.5, renew=log_in)
+    made = Connection(server.url, log_in(), timeout=0.5, renew=log_in, reach=LOOPBACK)
     yield made
     made.close()
 

@@ -15,6 +15,7 @@ from metadeploy.data_api import DataApi
 from metadeploy.lockdown import AppUser, InstalledApp, Survey
 from metadeploy.model import Component, Ref, Secret
 from metadeploy.plan import make_plan
+from metadeploy.reach import LOOPBACK
 
 INTERNAL = "enableAdminApprovedAppsOnly"
 EXTERNAL = "enableAdminApprovedAppsOnlyForExternalUser"
@@ -138,7 +139,9 @@ def survey_of(raw_server):
     made = []
 
     def to(*replies):
-        made.append(Connection(raw_server(*replies).url, Secret("canary")))
+        made.append(
+            Connection(raw_server(*replies).url, Secret("canary"), reach=LOOPBACK)
+        )
         return DataApi(made[-1], "66.0").survey()
 
     yield to

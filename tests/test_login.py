@@ -23,8 +23,9 @@ from metadeploy.emulator.seed import admin_of
 from metadeploy.emulator.server import serve
 from metadeploy.emulator.settings import OrgSettings
 from metadeploy.emulator.state import open_world
-from metadeploy.errors import ApiFault, AuthError, ConfigError
+from metadeploy.errors import ApiFault, AuthError, ConfigError, MetadeployError
 from metadeploy.model import Ref, Secret
+from metadeploy.reach import LOOPBACK, SALESFORCE, Reach
 from metadeploy.workspace import Workspace
 
 ADMIN = "admin@dev.emulated"
@@ -86,9 +87,15 @@ def connect(org, keys):
     """connect("{flow: …}") → a Connection; what was told is in connect.told."""
     made, told = [], FakeOrg()
 
-    def to(said, pinned=org):
+    def to(said, pinned=org, reach=LOOPBACK):
         workspace = Workspace(keys)
-        connection = login.connect(org_file(pinned, said), workspace, None, told)
+        connection = login.connect(
+            org_file(pinned, said),
+            workspace,
+            emulated=None,
+            reach=lambda: reach,
+            progress=told,
+        )
         made.append(connection)
         return connection
 
@@ -168,6 +175,42 @@ def test_a_token_from_the_environment(org, server, connect, monkeypatch):
     with pytest.raises(ApiFault, match="INVALID_SESSION_ID") as caught:
         use(connection)
     assert "set a new one" in caught.value.hint
+
+
+def test_a_token_of_another_org_is_not_sent(org, server, connect, monkeypatch):
+    other = org.world.create_org("other", OrgSettings(kind="sandbox"))
+    monkeypatch.setenv("SF_ACCESS_TOKEN", other.issue_token(admin_of(other)))
+    with pytest.raises(ConfigError, match=f"the login is for {other.id}"):
+        connect(f"{{flow: access_token, url: '{server.url}'}}")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://acme.my.salesforce.com", "emulated org's token does not go to"),
+        ("https://evil.example", "evil.example is no host of Salesforce's"),
+        ("https://127.0.0.1:1", "127.0.0.1:1 is no host of Salesforce's"),
+        ("http://127.0.0.1:1", "is no address for a session"),
+    ],
+)
+def test_where_a_token_does_not_go(org, connect, monkeypatch, url, said):
+    monkeypatch.setenv("SF_ACCESS_TOKEN", org.issue_token(admin_of(org)))
+    with pytest.raises(MetadeployError, match=said):
+        connect(f"{{flow: access_token, url: '{url}'}}", reach=SALESFORCE)
+
+
+def test_whom_the_user_allows_and_trusts(org, app, connect, keys):
+    with serve(org.world, tls_port=0) as server:
+        place = server.https_url.removeprefix("https://")
+        reach = Reach(frozenset({place}), str(server.ca_path))
+        said = f"{{flow: jwt, url: '{server.https_url}', username: {ADMIN}, {CLIENT},"
+        said += " private_key: {file: KEY}}"
+        connection = connect(said, reach=reach)
+        assert use(connection).org_id == org.id
+        end(org, connection)
+        assert use(connection).org_id == org.id
+        with pytest.raises(ApiFault, match="no host of Salesforce's"):
+            connect(said, reach=SALESFORCE)
 
 
 @pytest.mark.parametrize("flow", RENEWED)
@@ -499,10 +542,17 @@ from pathlib import Path
 from metadeploy import login, orgfile, yamlfile
 from metadeploy.api import NoProgress
 from metadeploy.data_api import DataApi
+from metadeploy.reach import LOOPBACK
 from metadeploy.workspace import Workspace
 document = yamlfile.read(sys.stdin.read(), "orgs/dev.yaml")
 org, _ = orgfile.read("dev", "orgs/dev.yaml", document, None)
-made = login.connect(org, Workspace(Path(sys.argv[1])), None, NoProgress())
+made = login.connect(
+    org,
+    Workspace(Path(sys.argv[1])),
+    emulated=None,
+    reach=lambda: LOOPBACK,
+    progress=NoProgress(),
+)
 print(DataApi(made, "66.0").facts().org_id)
 """
 

@@ -19,6 +19,7 @@ from metadeploy.errors import ApiFault, LostAnswer
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, Manifest, Ref, Secret
 from metadeploy.package import pack, zip_files
+from metadeploy.reach import LOOPBACK
 
 TOKEN = "00Dxx0000000001!canary.token"
 M = "http://soap.sforce.com/2006/04/metadata"
@@ -56,7 +57,7 @@ def api(raw_server):
 
     def to(*replies, version="66.0"):
         server = raw_server(*replies)
-        made.append(Connection(server.url, Secret(TOKEN)))
+        made.append(Connection(server.url, Secret(TOKEN), reach=LOOPBACK))
         found = MetadataApi(made[-1], version)
         found.server = server
         return found
@@ -385,12 +386,14 @@ import sys
 from metadeploy.connection import Connection
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Secret
+from metadeploy.reach import LOOPBACK
 
 def peak():
     with open("/proc/self/status") as about:
         return next(int(row.split()[1]) for row in about if row.startswith("VmHWM"))
 
-api = MetadataApi(Connection(sys.argv[1], Secret("token")), "66.0")
+connection = Connection(sys.argv[1], Secret("token"), reach=LOOPBACK)
+api = MetadataApi(connection, "66.0")
 assert api.check_retrieve_status("09S000000000001AAA").messages == ("small",)
 before = peak()
 found = api.check_retrieve_status("09S000000000002AAA")

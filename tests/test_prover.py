@@ -12,6 +12,7 @@ from metadeploy.keys import Masters, derive
 from metadeploy.model import Secret
 from metadeploy.proof import Subject
 from metadeploy.prover import AppProver
+from metadeploy.reach import LOOPBACK
 
 ORG_ID = "00DWs000003xYZ1MAM"
 MASTERS = Masters(Secret("m" * 32))
@@ -25,7 +26,7 @@ def prover(url, *, masters=lambda: MASTERS):
     stand_in = FakeOrg()
     return AppProver(
         org=org,
-        connection=Connection(url, Secret("")),
+        connection=Connection(url, Secret(""), reach=LOOPBACK),
         masters=masters,
         secret=lambda source: Secret("s"),
         clock=stand_in,
