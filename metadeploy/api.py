@@ -6,12 +6,12 @@ own: what goes wrong in one is that org's `error` and stops no other.
 
 from __future__ import annotations
 
-import getpass
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -26,9 +26,9 @@ from metadeploy import (
     keys,
     login,
     master,
+    orglock,
     package,
     planning,
-    repository,
     rotation,
     userconfig,
 )
@@ -40,18 +40,20 @@ from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome
 from metadeploy.doctor import Check
 from metadeploy.doctor_api import DoctorApi
-from metadeploy.errors import ConfigError, MetadeployError, PlanRefused
-from metadeploy.journal import Intent, Journal
+from metadeploy.errors import ConfigError, MetadeployError, OrgBusy, PlanRefused
+from metadeploy.failpoint import reach
+from metadeploy.journal import Journal
 from metadeploy.keys import Credentials, KeyChoice, Masters
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref, Secret
 from metadeploy.orgfile import Org
+from metadeploy.orgjournal import OrgJournal
 from metadeploy.plan import Plan
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
 from metadeploy.reading import read_actual, resolve_names
 from metadeploy.rotation import Rotation, Step
-from metadeploy.target import Progress, Target
+from metadeploy.target import Limits, Progress, Target
 from metadeploy.verify import Verified, verify
 from metadeploy.wanted import Wanted
 from metadeploy.workspace import Workspace
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _DEFAULT_PARALLEL = 4
+DEFAULT_WAIT = 1980.0
+"""Seconds that a run may take, as the Salesforce CLI waits."""
 
 
 class Result(Generic[T], Struct, frozen=True):
@@ -100,11 +104,15 @@ def _silent(org: str) -> Progress:
 
 @dataclass
 class Orgs:
-    """The orgs of a project, connected when first needed. A context manager."""
+    """The orgs of a project, connected when first needed. A context manager.
+
+    stop: once set, nothing more is sent; what is sent already is waited for.
+    """
 
     workspace: Workspace
     progress: ProgressOf = _silent
     parallel: int = _DEFAULT_PARALLEL
+    stop: threading.Event = field(default_factory=threading.Event)
     project: Project = field(init=False)
     _stack: ExitStack = field(init=False, default_factory=ExitStack, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -112,6 +120,8 @@ class Orgs:
     _masters: dict[tuple[str, ...], Masters] = field(
         init=False, default_factory=dict, repr=False
     )
+    _held: set[str] = field(init=False, default_factory=set)
+    _seen: dict[str, int] = field(init=False, default_factory=dict)
     _emulated: EmulatedOrgs | None = field(init=False, default=None, repr=False)
     _journal: Journal | None = field(init=False, default=None, repr=False)
 
@@ -142,51 +152,103 @@ class Orgs:
         """Return what would make an org match its templates."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        return self._plan(org, self._target(org), wanted, allowed=allowed)
+        return self.plan_of(org, self.target(org), wanted, allowed=allowed)
 
-    def _plan(
-        self, org: Org, target: Target, wanted: Wanted, *, allowed: frozenset[str]
+    def plan_of(
+        self,
+        org: Org,
+        target: Target,
+        wanted: Wanted,
+        *,
+        allowed: frozenset[str],
+        recorded: Iterable[Component] | None = None,
     ) -> Plan:
-        # What we recorded is kept by org Id, which only the org itself tells.
-        recorded = self.journal().recorded
+        """Return what would make an org be as `wanted`, whatever says that.
+
+        recorded: what was deployed there last; None: as the journal has it.
+        """
+        journal = self.journal()
+        self._seen[org.name] = journal.changes()
         return planning.plan(
             target,
             wanted,
-            recorded,
+            # It is kept by org Id, which only the org itself tells.
+            journal.recorded if recorded is None else lambda _: recorded,
             allowed=allowed,
             renewals=lambda actual: rotation.renewals(
                 lambda: self.masters(org), wanted, actual
             ),
+            unfinished=self._unfinished,
         )
+
+    def _unfinished(self, org_id: str) -> list[str]:
+        """Return the runs of an org that are open, and that no process is at."""
+        found = [r.id for r in self.journal().runs(org_id) if r.open]
+        if not found or org_id in self._held:
+            return found
+        try:
+            with self._lock_file(org_id, 0.0):
+                return found
+        except OrgBusy:
+            return []
+
+    def _lock_file(self, org_id: str, timeout: float) -> AbstractContextManager[None]:
+        return orglock.alone(self.workspace.make_state() / "locks", org_id, timeout)
+
+    @contextmanager
+    def alone(self, org_id: str, *, timeout: float = 0.0) -> Iterator[None]:
+        """Be the only one, on this machine, to change the org of that Id.
+
+        timeout: seconds to wait for somebody else. Raises OrgBusy.
+        """
+        # Whoever only looks whether it is free has it for a moment.
+        with self._lock_file(org_id, max(timeout, 2.0)):
+            self._held.add(org_id)
+            try:
+                yield
+            finally:
+                self._held.discard(org_id)
 
     def deploy(
         self,
         plan: Plan,
         *,
         options: DeployOptions | None = None,
-        timeout: float = 1980.0,
+        timeout: float = DEFAULT_WAIT,
         allowed: frozenset[str] = frozenset(),
         recheck: bool = True,
+        lock_timeout: float = 0.0,
     ) -> Outcome:
         """Apply exactly that plan.
 
-        recheck: read the org again first, and raise StalePlan when it has moved since
-        the plan was made; without it, the plan must have been made just now.
+        timeout: seconds for all of it. recheck: read the org again first, and raise
+        StalePlan when it has moved since the plan was made; without it, the plan must
+        have been made just now. lock_timeout: seconds to wait for another process that
+        is at work on the org; raises OrgBusy.
         """
         org = self.project.org(plan.wanted.org)
-        target = self._target(org)
-        if recheck:
-            now = self._plan(org, target, plan.wanted, allowed=allowed)
-            planning.check_fresh(plan, now)
-            plan = now
-        return deploy.deploy(
-            target,
-            plan,
-            _OrgJournal(self.journal(), self.workspace),
-            lambda: self.master(org),
-            options=options or DeployOptions(),
-            timeout=timeout,
-        )
+        if plan.empty and not recheck:
+            return deploy.unchanged(plan)
+        with self.alone(plan.facts.org_id, timeout=lock_timeout):
+            reach("locked")
+            target = self.target(org, until=time.monotonic() + timeout)
+            moved = self.journal().changes() != self._seen.get(org.name)
+            if recheck or moved or plan.refusals:
+                now = self.plan_of(org, target, plan.wanted, allowed=allowed)
+                if recheck or not now.empty:  # else somebody else has done it
+                    planning.check_fresh(plan, now)
+                plan = now
+            return deploy.deploy(
+                target,
+                plan,
+                self.org_journal(),
+                lambda: self.master(org),
+                options=options or DeployOptions(),
+            )
+
+    def org_journal(self, undoes: str = "") -> OrgJournal:
+        """Return the journal as the flow sees it. undoes: a run that is taken back."""
+        return OrgJournal(self.journal(), self.workspace, undoes)
 
     def verify(self, name: str, *, wait: float = 0.0, username: str = "") -> Verified:
         """Return what differs in an org, and whether its apps give tokens.
@@ -196,7 +258,7 @@ class Orgs:
         """
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        target = self._target(org, username)
+        target = self.target(org, username)
         return verify(target, wanted, wait_for_apps=wait)
 
     def doctor(self, name: str, *, creation: bool = False) -> tuple[Check, ...]:
@@ -214,7 +276,7 @@ class Orgs:
             return DoctorApi(connection, org.api_version)
 
         def log_in() -> tuple[Target, DoctorApi]:
-            target = self._target(org)
+            target = self.target(org)
             return target, DoctorApi(self._connections[name], org.api_version)
 
         grants = self._grants(org)
@@ -267,7 +329,7 @@ class Orgs:
         """Return the consumer key of each app of an org, as the org has it."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        target = self._target(org)
+        target = self.target(org)
         wanted = resolve_names(target, wanted)
         actual = read_actual(target, wanted)
         apps = {c.ref: app for c in wanted.components if (app := keys.app_of(c))}
@@ -341,7 +403,7 @@ class Orgs:
                 " `metadeploy plan` shows what a new key interrupts. Or rotate it in"
                 " Setup, and it has a key of the org's own.",
             )
-        facts = self._target(org).data.facts()
+        facts = self.target(org).data.facts()
         if facts.production and "production" not in allowed:
             what = f"{facts.name} ({facts.org_id}) is a production org"
             raise PlanRefused([f"{what}. Allow it with --production."])
@@ -367,7 +429,7 @@ class Orgs:
         live = {}
         for name in names:
             org = self.project.org(name)
-            target = self._target(org)
+            target = self.target(org)
             live[name] = adopting.live_app(target, name, app, org.api_version)
         return adopting.adopt(app, live)
 
@@ -411,8 +473,13 @@ class Orgs:
                 self._emulated = self._stack.enter_context(EmulatedOrgs(state))
             return self._emulated
 
-    def _target(self, org: Org, username: str = "") -> Target:
-        """Return what it takes to talk to an org: one login for the whole command."""
+    def target(
+        self, org: Org, username: str = "", *, until: float = math.inf
+    ) -> Target:
+        """Return what it takes to talk to an org: one login for the whole command.
+
+        until: when all waiting ends, as time.monotonic() tells time.
+        """
         progress, clock = self.progress(org.name), SystemClock()
         connection = self._connections.get(org.name)
         if connection is None:
@@ -441,6 +508,12 @@ class Orgs:
             ),
             clock=clock,
             progress=progress,
+            limits=Limits(
+                until,
+                # An emulated org lists a deploy as soon as it has it.
+                window=2.0 if org.emulated else 60.0,
+                stop=self.stop.is_set,
+            ),
         )
 
 
@@ -474,39 +547,3 @@ class AppKey(Struct, frozen=True):
     @property
     def external(self) -> bool:
         return self.ref.type == externalapp.HEADER
-
-
-class _OrgJournal(Struct, frozen=True):
-    """The project's journal as the flow sees it."""
-
-    journal: Journal
-    workspace: Workspace
-
-    def begin(self, plan: Plan, package_digest: str, *, check_only: bool) -> str:
-        return self.journal.begin(
-            Intent(
-                org=plan.wanted.org,
-                org_id=plan.facts.org_id,
-                started=time.time(),
-                fingerprint=plan.fingerprint,
-                package=package_digest,
-                check_only=check_only,
-                git_commit=repository.head(self.workspace.root),
-                user=_user(),
-            )
-        )
-
-    def sent(self, run_id: str, deploy_id: str) -> None:
-        self.journal.sent(run_id, deploy_id)
-
-    def finish(
-        self, run_id: str, status: str, recorded: Iterable[Component] = ()
-    ) -> None:
-        self.journal.finish(run_id, status, time.time(), recorded=recorded)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

@@ -10,10 +10,12 @@ from metadeploy.access import profile_label, profile_name
 from metadeploy.connection import Connection, Json, read_json
 from metadeploy.errors import ApiFault, LostAnswer
 from metadeploy.lockdown import AppUser, InstalledApp, Survey
-from metadeploy.model import Ref, id18
+from metadeploy.model import DeployRequest, Ref, id18
 from metadeploy.plan import OrgFacts
 
 Row = Mapping[str, Json]
+# More than an org is asked for between two looks of ours.
+_LAST_DEPLOYS = 50
 
 
 class DataApi:
@@ -47,6 +49,28 @@ class DataApi:
         except ValueError as error:
             raise LostAnswer(f"the org's Id is none: {error}") from error
         return OrgFacts(org_id, _text(row, "Name"), production)
+
+    def deploys(self) -> tuple[DeployRequest, ...]:
+        """Return the org's last deploys, the newest first, whoever asked for them.
+
+        Source: Tooling API, DeployRequest (the fields that public tools query). Raises
+        ApiFault where the user may not read them.
+        """
+        rows = self._rows(
+            "tooling/query",
+            "SELECT Id, Status, CheckOnly, CreatedBy.Name, NumberComponentsTotal"
+            f" FROM DeployRequest ORDER BY CreatedDate DESC LIMIT {_LAST_DEPLOYS}",
+        )
+        return tuple(
+            DeployRequest(
+                id18(_text(row, "Id")),
+                _text(row, "Status"),
+                row.get("CheckOnly") is True,
+                str(_inner(row, "CreatedBy").get("Name") or ""),
+                _count(row.get("NumberComponentsTotal")),
+            )
+            for row in rows
+        )
 
     def holders(self, app_ids: Iterable[str]) -> dict[str, dict[Ref, str]]:
         """Return for each app id the holders that may use it, with each row's id.
@@ -190,8 +214,11 @@ class DataApi:
 
     def query(self, soql: str) -> list[Row]:
         """Return all rows of a query, page by page. Raises ApiFault, LostAnswer."""
+        return self._rows("query", soql)
+
+    def _rows(self, resource: str, soql: str) -> list[Row]:
         found: list[Row] = []
-        path = f"{self._base}/query?q={quote(soql, safe='')}"
+        path = f"{self._base}/{resource}?q={quote(soql, safe='')}"
         seen: set[str] = set()
         while path not in seen:
             seen.add(path)
@@ -230,6 +257,10 @@ def _quoted(text: str) -> str:
     """Write a text as a SOQL literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _count(value: Json) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _held(

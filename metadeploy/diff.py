@@ -67,6 +67,10 @@ class AccessChange(Struct, frozen=True, order=True):
     holder: Ref
     action: Action
 
+    def __str__(self) -> str:
+        verb = "to" if self.action is Action.GRANT else "from"
+        return f"{self.app} {verb} {self.holder}"
+
 
 class _Leaf(Struct, frozen=True, gc=False):  # never part of a cycle
     value: Value

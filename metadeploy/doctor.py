@@ -13,7 +13,7 @@ from metadeploy.errors import MetadeployError
 from metadeploy.model import METADATA_NS, Component, DeployOptions, Ref
 from metadeploy.orgfile import Org
 from metadeploy.plan import OrgFacts
-from metadeploy.planning import CREATION_BLOCKED
+from metadeploy.planning import ASKING, CREATION_BLOCKED
 from metadeploy.reading import wait
 from metadeploy.target import Target
 
@@ -307,10 +307,12 @@ def _creation(target: Target, api_version: str) -> Check:
     """Have an app validated that nobody has: the org keeps nothing of it."""
     name = "app-creation"
     target.progress.step("asking whether connected apps may be created")
-    zip_bytes = package.zip_files(package.files([_PROBE], api_version))
+    files = package.files([_PROBE], api_version)
+    until = target.clock.now() + _CREATION_SECONDS
     try:
+        zip_bytes = package.zip_files(files, ASKING)
         deploy_id = target.metadata.deploy(zip_bytes, DeployOptions(check_only=True))
-        result = wait(target, deploy_id, timeout=_CREATION_SECONDS)
+        result = wait(target, deploy_id, until=until)
     except MetadeployError as error:
         return Check(name, "warning", f"not known: {error.message}", _LOOK)
     problems = [m.problem for m in result.messages if not m.success]

@@ -85,6 +85,22 @@ class LostAnswer(MetadeployError):
     hint = "The org may have accepted it. Look before sending again."
 
 
+class OrgBusy(MetadeployError):
+    """Another process of this machine is changing the org."""
+
+    hint = "Wait for it, or say --lock-timeout MINUTES to do so here."
+
+    def __init__(self, org_id: str) -> None:
+        super().__init__(f"another metadeploy process is at work on org {org_id}")
+        self.org_id = org_id
+
+
+class Stopped(MetadeployError):
+    """We were told to stop before anything was sent."""
+
+    hint = "Nothing was sent to this org."
+
+
 class DeployFailed(MetadeployError):
     """The org ended the deploy without success. It kept nothing of it."""
 
@@ -93,9 +109,17 @@ class DeployFailed(MetadeployError):
         self.result = result
 
 
-class DeployTimeout(MetadeployError):
+class OutOfTime(MetadeployError):
+    """We stopped waiting for the org."""
+
+
+class DeployTimeout(OutOfTime):
     """We stopped waiting; the deploy itself goes on in the org."""
 
     def __init__(self, deploy_id: str, seconds: float) -> None:
         super().__init__(f"deploy {deploy_id} is still running after {seconds:.0f} s")
         self.deploy_id = deploy_id
+
+
+class Unverified(MetadeployError):
+    """The org took the deploy; time was over before all of the rest was done."""

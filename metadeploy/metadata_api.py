@@ -92,7 +92,8 @@ class MetadataApi:
                 "purgeOnDelete": False,
                 "rollbackOnError": True,
                 "runTests": [],
-                "singlePackage": True,
+                # Its one package is in a folder, whose name marks it as ours.
+                "singlePackage": False,
                 "testLevel": options.test_level or SkipValue,
             },
         )

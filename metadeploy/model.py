@@ -248,3 +248,24 @@ class DeployResult(Struct, frozen=True):
     components_deployed: int = 0
     component_errors: int = 0
     messages: tuple[DeployMessage, ...] = ()
+
+
+class DeployRequest(Struct, frozen=True):
+    """A deploy as the org lists it, whoever asked for it.
+
+    created_by: the user's name. total: components, as far as the org has counted.
+    """
+
+    id: str
+    status: str
+    check_only: bool
+    created_by: str
+    total: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it waits or runs; a status that nobody knows counts as running."""
+        return self.status not in _ENDED
+
+
+_ENDED = ("Succeeded", "SucceededPartial", "Failed", "FinalizingFailed", "Canceled")

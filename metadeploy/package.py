@@ -72,11 +72,13 @@ def files(
     return {path: found[path] for path in sorted(found)}
 
 
-def zip_files(content: Mapping[str, bytes]) -> bytes:
+def zip_files(content: Mapping[str, bytes], folder: str = "") -> bytes:
     """Return zip bytes: entries in order, one fixed date and mode, deflated.
 
-    Raises ConfigError past the Metadata API's limits.
+    folder: what all of it is in, "" for none. Raises ConfigError past the Metadata
+    API's limits.
     """
+    inside = f"{folder}/" if folder else ""
     if len(content) > MAX_FILES:
         raise ConfigError(f"{len(content)} files: a deploy takes {MAX_FILES}")
     if sum(map(len, content.values())) > MAX_BYTES:
@@ -84,7 +86,7 @@ def zip_files(content: Mapping[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, body in content.items():
-            entry = zipfile.ZipInfo(path, _DATE)
+            entry = zipfile.ZipInfo(inside + path, _DATE)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3
@@ -235,9 +237,14 @@ _SECTIONS = {
 }
 
 
-def retrieve_manifest(components: Iterable[Component], api_version: str) -> Manifest:
-    """Return the manifest that brings back everything `components` speak of."""
-    refs: set[Ref] = set()
+def retrieve_manifest(
+    components: Iterable[Component], api_version: str, others: Iterable[Ref] = ()
+) -> Manifest:
+    """Return the manifest that brings back everything `components` speak of.
+
+    others: what else is asked for, by name.
+    """
+    refs = {Ref(schema.manifest_type(r.type), r.full_name) for r in others}
     for component in components:
         refs.add(Ref(schema.manifest_type(component.ref.type), component.ref.full_name))
         if component.ref.type == "Profile":

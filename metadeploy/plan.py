@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from lxml import etree
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from metadeploy import externalapp, keys, package, xmlfile
@@ -85,12 +85,26 @@ class Risk(Struct, frozen=True):
     message: str
 
 
+class Before(Struct, frozen=True):
+    """What a plan may change, as the org has it before: the way back.
+
+    components: without access. absent: what the org does not have. access: the holders
+    of each app that the plan touches, as far as the plan speaks of them.
+    """
+
+    components: tuple[Component, ...] = ()
+    absent: tuple[Ref, ...] = ()
+    access: Mapping[str, frozenset[Ref]] = field(default_factory=dict)
+
+
 class Plan(Struct, frozen=True):
     """What makes the org match, in the order of Ref; nothing in it is a secret.
 
     package: the components to send, consumer keys not yet in them.
     deviations between recorded and actual are in `drift`.
     replaced: apps that get a new key, so they are deleted before they are created.
+    deleted: what the org is not to have any more.
+    before: not part of a saved plan, which is made again before it is applied.
     """
 
     facts: OrgFacts
@@ -104,10 +118,21 @@ class Plan(Struct, frozen=True):
     fingerprint: str
     replaced: tuple[Ref, ...] = ()
     risks: tuple[Risk, ...] = ()
+    deleted: tuple[Ref, ...] = ()
+    before: Before = Before()
 
     @property
     def empty(self) -> bool:
         return not self.changes and not self.access_changes
+
+    def files(self, components: Iterable[Component]) -> Mapping[str, bytes]:
+        """Return path → bytes of a package of this plan with these components."""
+        return package.files(
+            components,
+            self.wanted.api_version,
+            deleted=self.deleted,
+            deleted_first=self.replaced,
+        )
 
 
 def make_plan(
@@ -121,32 +146,45 @@ def make_plan(
     """Return what turns `actual` into `wanted`.
 
     recorded: the components as we last deployed them. allowed: codes of refusals
-    that the user has allowed: "production", "lockout", "interruption",
-    "api-access-control".
+    that the user has allowed, such as "production" or "deletion".
     replaced: connected apps to be deleted first and created anew, with a new key.
     """
     live, actual = actual, _without(actual, replaced)
     was = {c.ref: c for c in recorded}
+    have = {c.ref for c in actual.components}
+    deleted = tuple(sorted(ref for ref in wanted.absent if ref in have))
     changes = diff(actual.components, wanted.components, was.values())
+    changes += tuple(Change(Action.DELETE, ref, ()) for ref in deleted)
     gains = access_changes(actual.access, wanted.access)
     sent = _package(actual, wanted, was, changes, gains)
     declared = {w.ref for w in wanted.components}
     ours = [c for c in was.values() if c.ref in declared]
     new_keys = _new_keys(wanted, changes, sent)
-    refusals = _refusals(actual, wanted, changes, gains)
+    refusals = _refusals(live, wanted, changes, gains)
     refusals += [_interruption(ref, wanted) for ref in sorted(replaced)]
+    touched = {*replaced, *deleted, *(c.ref for c in sent)}
     return Plan(
         facts=actual.facts,
         wanted=wanted,
-        changes=changes,
+        changes=tuple(sorted(changes, key=lambda c: c.ref)),
         access_changes=gains,
         drift=drift(ours, live.components),
         refusals=tuple(r for r in refusals if r.code not in allowed),
         package=sent,
         new_keys=new_keys,
-        fingerprint=_fingerprint(live, wanted, sent, new_keys, replaced),
+        fingerprint=_fingerprint(live, wanted, sent, new_keys, replaced, deleted),
         replaced=tuple(sorted(replaced)),
+        deleted=deleted,
+        before=_before(live, touched, {g.app for g in gains}),
     )
+
+
+def _before(live: Actual, touched: set[Ref], apps: set[str]) -> Before:
+    components = tuple(c for c in live.components if c.ref in touched)
+    absent = touched - {c.ref for c in components}
+    apps = apps | {a for c in components if (a := _lists_access_of(c))}
+    access = {app: live.access[app] for app in sorted(apps) if app in live.access}
+    return Before(components, tuple(sorted(absent)), access)
 
 
 def _without(actual: Actual, gone: frozenset[Ref]) -> Actual:
@@ -233,6 +271,15 @@ def _refusals(
     if actual.facts.production and (changes or gains):
         what = f"{actual.facts.name} ({actual.facts.org_id}) is a production org"
         found.append(Refusal("production", what, "--production"))
+    deleted = [str(c.ref) for c in changes if c.action is Action.DELETE]
+    if deleted:
+        what = f"this deletes {', '.join(deleted)}"
+        found.append(Refusal("deletion", what, "--allow-delete"))
+    found += _mass_change(actual, changes)
+    revoked = [str(g) for g in gains if g.action is Action.REVOKE]
+    if revoked:
+        what = f"this takes access away: {'; '.join(revoked)}"
+        found.append(Refusal("revoke", what, "--allow-revoke"))
     for app, said in wanted.access.items():
         left = (actual.access.get(app, frozenset()) - said.revokes) | said.grants
         if said.owned:
@@ -242,6 +289,20 @@ def _refusals(
             what = f"nobody could use {app} any more: it is admin-approved"
             found.append(Refusal("lockout", what, "--allow-lockout"))
     return found
+
+
+# As octoDNS guards a zone: few changes of few things are no mass.
+_MASS_SHARE, _MASS_LEAST = 0.3, 10
+
+
+def _mass_change(actual: Actual, changes: Iterable[Change]) -> list[Refusal]:
+    """Refuse to change much of what an org has at once: most likely a mistake."""
+    there = len(actual.components)
+    changed = sum(c.action in (Action.UPDATE, Action.DELETE) for c in changes)
+    if there < _MASS_LEAST or changed <= there * _MASS_SHARE:
+        return []
+    what = f"this changes {changed} of the {there} components that the org has of ours"
+    return [Refusal("mass-change", what, "--allow-mass-change")]
 
 
 def _admin_approved(wanted: Wanted) -> set[str]:
@@ -272,6 +333,7 @@ def _fingerprint(
     sent: Iterable[Component],
     new_keys: Iterable[NewKey],
     replaced: Iterable[Ref],
+    deleted: Iterable[Ref],
 ) -> str:
     """Return SHA-256, hex, of the org, its live state and what would be sent to it."""
     sha = hashlib.sha256()
@@ -300,7 +362,8 @@ def _fingerprint(
         add_refs(said.revokes)
     for key in sorted(new_keys, key=lambda k: k.component):
         add("key", key.app, str(key.choice.generation), key.choice.pinned)
-    files = package.files(sent, wanted.api_version, deleted_first=replaced)
+    version = wanted.api_version
+    files = package.files(sent, version, deleted=deleted, deleted_first=replaced)
     add(package.digest(files))
     return sha.hexdigest()
 

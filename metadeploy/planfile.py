@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from metadeploy.errors import ConfigError
-from metadeploy.plan import Plan
+from metadeploy.plan import Before, Plan
 
 _VERSION = 1
 
@@ -22,8 +23,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def dumps(plans: Iterable[Plan]) -> bytes:
-    """Return the plans as JSON text."""
-    return msgspec.json.format(msgspec.json.encode(_File(_VERSION, tuple(plans))))
+    """Return the plans as JSON text, without what is read again anyway."""
+    kept = tuple(replace(plan, before=Before()) for plan in plans)
+    return msgspec.json.format(msgspec.json.encode(_File(_VERSION, kept)))
 
 
 def loads(data: bytes) -> tuple[Plan, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ from metadeploy.diff import Action
 from metadeploy.errors import ApiFault, DeployTimeout, LostAnswer, StalePlan
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref
 from metadeploy.plan import Actual, Plan, Refusal, Risk, make_plan
-from metadeploy.reading import read_actual, resolve_names, wait
+from metadeploy.reading import patiently, read_actual, resolve_names, wait
 from metadeploy.target import Target
 from metadeploy.wanted import Wanted
 
@@ -32,10 +32,12 @@ def plan(
     *,
     allowed: frozenset[str] = frozenset(),
     renewals: Callable[[Actual], frozenset[Ref]] = lambda actual: frozenset(),
+    unfinished: Callable[[str], Iterable[str]] = lambda org_id: (),
 ) -> Plan:
     """Read the org and return what would make it match; nothing is changed.
 
     renewals: returns the connected apps that are due for a new key.
+    unfinished: returns the ids of our runs of that org that nobody took to their end.
     recorded: returns what we last deployed to the org of an 18-character Id. Where a
     new ConnectedApp is wanted, the org is asked by a check-only deploy whether it
     still lets anybody create one.
@@ -50,6 +52,9 @@ def plan(
         replaced=renewals(actual),
     )
     found = installed.refusals(target.data, made, actual.access)
+    if not made.empty:
+        busy = _in_the_way(target, made, unfinished(actual.facts.org_id))
+        found += tuple(r for r in busy if r.code not in allowed)
     found += _collisions(target, made) or _creation_blocked(target, made)
     risks: tuple[Risk, ...] = ()
     if lockdown.switched_on(made):
@@ -57,6 +62,27 @@ def plan(
         risks, locked = lockdown.assess(made, target.data.survey())
         found += tuple(r for r in locked if r.code not in allowed)
     return replace(made, refusals=(*made.refusals, *found), risks=risks)
+
+
+def _in_the_way(
+    target: Target, made: Plan, unfinished: Iterable[str]
+) -> Iterator[Refusal]:
+    """Yield why now is not the moment: a run of ours is open, or somebody deploys."""
+    for run_id in unfinished:
+        yield Refusal(
+            "unfinished",
+            f"run {run_id} of this org has not come to its end: nobody knows yet what"
+            f" it did. `metadeploy runs resume {made.wanted.org}` finds out",
+            "--allow-unfinished",
+        )
+    try:
+        running = [d for d in patiently(target, target.data.deploys) if d.running]
+    except ApiFault:
+        return  # it is asked as a courtesy: an org that is busy queues what we send
+    if running:
+        told = ", ".join(f"{d.id} of {d.created_by or 'nobody known'}" for d in running)
+        what = f"{made.facts.name} is at work on another deploy: {told}"
+        yield Refusal("queue", what, "--allow-queue")
 
 
 _OTHER_KIND = {
@@ -91,6 +117,8 @@ def _collisions(target: Target, made: Plan) -> tuple[Refusal, ...]:
 
 # The platform's words where only Salesforce support can have apps created again.
 CREATION_BLOCKED = "You can't create a connected app"
+# The folder of a package that only asks; one that is deployed bears its run's id.
+ASKING = "md_asking"
 
 
 def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
@@ -103,12 +131,11 @@ def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
         return ()
     target.progress.step("asking whether connected apps may be created")
     try:
-        version = made.wanted.api_version
-        files = package.files(apps, version, deleted_first=made.replaced)
-        zip_bytes = package.zip_files(files)
+        zip_bytes = package.zip_files(made.files(apps), ASKING)
         deploy_id = target.metadata.deploy(zip_bytes, DeployOptions(check_only=True))
         # What else the org refuses in it is no news yet: apps are asked for alone.
-        result = wait(replace(target, progress=_Silent()), deploy_id, timeout=120)
+        until = target.clock.now() + 120
+        result = wait(replace(target, progress=_Silent()), deploy_id, until=until)
     except (ApiFault, DeployTimeout, LostAnswer):
         return ()  # it is only asked to warn early; the deploy itself will tell
     blocked = [m.full_name for m in result.messages if CREATION_BLOCKED in m.problem]

@@ -8,14 +8,16 @@ from typing import TypeVar
 
 from metadeploy import externalapp, keys, package
 from metadeploy.access import raise_access
+from metadeploy.classify import Fate, fate
 from metadeploy.errors import (
     ApiFault,
     ConfigError,
     DeployTimeout,
     LostAnswer,
     MetadeployError,
-    Unreachable,
+    OutOfTime,
 )
+from metadeploy.failpoint import reach
 from metadeploy.model import Component, DeployResult, Manifest, Ref, id18
 from metadeploy.plan import Actual, renamed
 from metadeploy.target import Target
@@ -30,24 +32,10 @@ _APP_TYPES = {
     "ExternalClientApplication": "ExternalClientApplication",
 }
 
-# Faults that pass by themselves (observed; the last one just after Pending).
-_PASSING = frozenset(
-    {
-        "API_CURRENTLY_DISABLED",
-        "REQUEST_LIMIT_EXCEEDED",
-        "SERVER_UNAVAILABLE",
-        "UNABLE_TO_LOCK_ROW",
-        "UNKNOWN_EXCEPTION",
-        "INVALID_CROSS_REFERENCE_KEY",
-    }
-)
-
 
 def passes(error: MetadeployError) -> bool:
-    """Tell whether what an error says may be over at the next try."""
-    if isinstance(error, ApiFault):
-        return error.code in _PASSING
-    return isinstance(error, LostAnswer | Unreachable)
+    """Tell whether what a read says may be over at the next try."""
+    return fate(error) is not Fate.REFUSED
 
 
 def patiently(target: Target, read: Callable[[], T]) -> T:
@@ -56,7 +44,7 @@ def patiently(target: Target, read: Callable[[], T]) -> T:
         try:
             return read()
         except MetadeployError as error:
-            if not passes(error):
+            if not passes(error) or target.clock.now() + pause > target.limits.until:
                 raise
             target.progress.step(f"{error.message}; asking again")
         target.clock.sleep(pause)
@@ -101,14 +89,16 @@ def _raised(found: Iterable[Component], wanted: Wanted) -> tuple[Component, ...]
     What is wanted is so already; where the org has the same bytes, nothing is to do.
     """
     known = {c.ref: c.body for c in wanted.components}
-    ours = [c for c in found if c.ref in known]
-    same = [c for c in ours if c.body == known[c.ref]]
-    others = raise_access(c for c in ours if c.body != known[c.ref]).components
+    asked = known.keys() | set(wanted.absent)
+    ours = [c for c in found if c.ref in asked]
+    same = [c for c in ours if c.body == known.get(c.ref)]
+    others = raise_access(c for c in ours if c.body != known.get(c.ref)).components
     return tuple(sorted((*same, *others), key=lambda c: c.ref))
 
 
 def _retrieve(target: Target, wanted: Wanted) -> tuple[Component, ...]:
-    manifest = package.retrieve_manifest(wanted.components, wanted.api_version)
+    version = wanted.api_version
+    manifest = package.retrieve_manifest(wanted.components, version, wanted.absent)
     return retrieved(target, manifest)
 
 
@@ -125,14 +115,14 @@ def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
     if not manifest.members:
         return ()
     retrieve_id = target.metadata.retrieve(manifest)
-    deadline = target.clock.now() + 600
+    deadline = min(target.clock.now() + 600, target.limits.until)
     for pause in pauses():
         retrieved = target.metadata.check_retrieve_status(retrieve_id)
         if retrieved is not None:
             _refuse_unreadable(retrieved.messages)
             return retrieved.components
         if target.clock.now() > deadline:
-            raise ApiFault("", f"retrieve {retrieve_id} is not done after 10 minutes")
+            raise OutOfTime(f"retrieve {retrieve_id} is not done in time")
         target.clock.sleep(pause)
     raise AssertionError("pauses never end")
 
@@ -210,15 +200,15 @@ def _resolve_names(target: Target, wanted: Wanted) -> Wanted:
     return renamed(wanted, names)
 
 
-def wait(target: Target, deploy_id: str, *, timeout: float) -> DeployResult:
+def wait(target: Target, deploy_id: str, *, until: float) -> DeployResult:
     """Poll until the org reports the deploy done, and return its last result.
 
-    timeout: seconds; the first poll is at once, later ones 1 s apart slowing to 10 s.
-    A poll whose answer is lost decides nothing: the next one tells. Raises
-    DeployTimeout, and LostAnswer when the org no longer lets us ask; the deploy itself
-    goes on in the org.
+    until: when to give up, on the target's clock; the first poll is at once, later
+    ones 1 s apart slowing to 10 s. A poll whose answer is lost decides nothing: the
+    next one tells. Raises DeployTimeout, and LostAnswer when the org no longer lets us
+    ask; the deploy itself goes on in the org.
     """
-    deadline = target.clock.now() + timeout
+    begun = target.clock.now()
     for pause in pauses():
         try:
             result = target.metadata.check_deploy_status(deploy_id)
@@ -229,9 +219,10 @@ def wait(target: Target, deploy_id: str, *, timeout: float) -> DeployResult:
             target.progress.step(f"{error.message}; asking again")
         else:
             target.progress.deploying(result)
+            reach("polled")
             if result.done:
                 return result
-        if target.clock.now() + pause > deadline:
+        if target.clock.now() + pause > until:
             break
         target.clock.sleep(pause)
-    raise DeployTimeout(deploy_id, timeout)
+    raise DeployTimeout(deploy_id, max(until - begun, 0.0))

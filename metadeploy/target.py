@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
 
 from metadeploy.lockdown import Survey
-from metadeploy.model import Component, DeployOptions, DeployResult, Manifest, Ref
+from metadeploy.model import (
+    Component,
+    DeployOptions,
+    DeployRequest,
+    DeployResult,
+    Manifest,
+    Ref,
+)
 from metadeploy.plan import OrgFacts, Plan
 from metadeploy.proof import Prover
 
@@ -57,6 +65,7 @@ class DataApi(Protocol):
     """The records that the flow reads and writes (see `data_api`)."""
 
     def facts(self) -> OrgFacts: ...
+    def deploys(self) -> tuple[DeployRequest, ...]: ...
     def holders(self, app_ids: Iterable[str]) -> dict[str, dict[Ref, str]]: ...
     def parent_id(self, holder: Ref) -> str: ...
     def app_id(self, app: str) -> str | None: ...
@@ -67,13 +76,33 @@ class DataApi(Protocol):
 
 
 class Journal(Protocol):
-    """Where a run is written down, bound to one org (see `journal`)."""
+    """Where the runs of one org are written down, durably (see `journal`)."""
 
-    def begin(self, plan: Plan, package_digest: str, *, check_only: bool) -> str: ...
+    def begin(self, plan: Plan, package_digest: str, options: DeployOptions) -> str: ...
+    def sending(self, run_id: str, digest: str, known: Iterable[str]) -> int: ...
     def sent(self, run_id: str, deploy_id: str) -> None: ...
+    def ended(self, run_id: str, status: str) -> None: ...
+    def note(self, run_id: str, status: str, detail: str) -> None: ...
     def finish(
-        self, run_id: str, status: str, recorded: Iterable[Component] = ()
+        self,
+        run_id: str,
+        status: str,
+        recorded: Iterable[Component] = (),
+        gone: Iterable[Ref] = (),
     ) -> None: ...
+
+
+class Limits(Struct, frozen=True):
+    """How long a run may take, and what ends it before anything is sent.
+
+    until: when all waiting ends, on the target's clock. window: seconds for which a
+    deploy whose answer was lost may not show up in the org's list yet. stop: tells
+    whether somebody wants nothing more to be sent.
+    """
+
+    until: float = math.inf
+    window: float = 60.0
+    stop: Callable[[], bool] = lambda: False
 
 
 class Target(Struct, frozen=True):
@@ -89,3 +118,4 @@ class Target(Struct, frozen=True):
     prover: Prover
     clock: Clock
     progress: Progress
+    limits: Limits = Limits()

@@ -8,12 +8,22 @@ from msgspec import Struct, field
 
 from metadeploy import keys
 from metadeploy.diff import AccessChange, Action, Change, access_changes
-from metadeploy.errors import ApiFault
+from metadeploy.errors import ApiFault, LostAnswer, MetadeployError
+from metadeploy.model import Ref
 from metadeploy.plan import make_plan
 from metadeploy.proof import Proof, subject_of
-from metadeploy.reading import holders_of, patiently, read_actual, resolve_names
+from metadeploy.reading import (
+    holders_of,
+    passes,
+    patiently,
+    read_actual,
+    resolve_names,
+)
 from metadeploy.target import Target
 from metadeploy.wanted import Wanted
+
+# How often access is looked at and mended before we say that it cannot be.
+_ROUNDS = 4
 
 
 class Verified(Struct, frozen=True):
@@ -37,20 +47,39 @@ def settle_access(target: Target, wanted: Wanted) -> tuple[AccessChange, ...]:
     """Bring about by records what access the org still has otherwise.
 
     An app's list may be ignored when the app is created (observed), and apps that
-    are not ours have no list that we could deploy.
+    are not ours have no list that we could deploy. A request whose answer is lost is
+    not repeated: what there is is read again, and what is missing then is done.
     """
-    holders = patiently(target, lambda: holders_of(target, wanted))
-    actual = {app: frozenset(rows) for app, (_, rows) in holders.items()}
-    missing = access_changes(actual, wanted.access)
-    for change in missing:
-        if change.app not in holders:
-            raise ApiFault("", f"the org has no app called {change.app!r}")
-        app_id, rows = holders[change.app]
-        if change.action is Action.GRANT:
-            target.data.grant(target.data.parent_id(change.holder), app_id)
+    settled: dict[AccessChange, None] = {}
+    for _ in range(_ROUNDS):
+        holders = patiently(target, lambda: holders_of(target, wanted))
+        actual = {app: frozenset(rows) for app, (_, rows) in holders.items()}
+        missing = access_changes(actual, wanted.access)
+        settled.update(dict.fromkeys(missing))
+        try:
+            for change in missing:
+                _settle(target, change, holders)
+        except MetadeployError as error:
+            if not passes(error):
+                raise
+            target.progress.step(f"{error.message}; looking what there is")
         else:
-            target.data.revoke(rows[change.holder])
-    return missing
+            return tuple(settled)
+    raise LostAnswer("the org does not answer when it is to give access by records")
+
+
+def _settle(
+    target: Target,
+    change: AccessChange,
+    holders: Mapping[str, tuple[str, Mapping[Ref, str]]],
+) -> None:
+    if change.app not in holders:
+        raise ApiFault("", f"the org has no app called {change.app!r}")
+    app_id, rows = holders[change.app]
+    if change.action is Action.GRANT:
+        target.data.grant(target.data.parent_id(change.holder), app_id)
+    else:
+        target.data.revoke(rows[change.holder])
 
 
 def verify(target: Target, wanted: Wanted, *, wait_for_apps: float = 0.0) -> Verified:
@@ -63,7 +92,7 @@ def verify(target: Target, wanted: Wanted, *, wait_for_apps: float = 0.0) -> Ver
     wanted = resolve_names(target, wanted)
     actual = read_actual(target, wanted)
     left = make_plan(actual, wanted, wanted.components)
-    until = target.clock.now() + wait_for_apps
+    until = min(target.clock.now() + wait_for_apps, target.limits.until)
     proofs: list[Proof] = []
     for component in wanted.components:
         app = keys.app_of(component)

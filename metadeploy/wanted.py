@@ -13,7 +13,10 @@ from metadeploy.model import Component, Ref
 
 
 class Wanted(Struct, frozen=True):
-    """What an org is to be like: its components, and who may use what."""
+    """What an org is to be like: its components, and who may use what.
+
+    absent: components that it must not have.
+    """
 
     org: str
     api_version: str
@@ -21,6 +24,7 @@ class Wanted(Struct, frozen=True):
     access: Mapping[str, AppAccess]
     keys: Mapping[str, KeyChoice] = field(default_factory=dict)
     places: tuple[tuple[str, Ref, str, int], ...] = ()
+    absent: tuple[Ref, ...] = ()
 
     @classmethod
     def of(

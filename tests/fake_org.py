@@ -3,28 +3,36 @@ writes every call into one log that the journal's stand-in shares."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from metadeploy import keys
+from msgspec.structs import replace
+
+from metadeploy import keys, xmlfile
 from metadeploy.access import raise_access
 from metadeploy.errors import MetadeployError
+from metadeploy.journal import Send
 from metadeploy.model import (
     METADATA_NS,
     Component,
     DeployMessage,
     DeployOptions,
+    DeployRequest,
     DeployResult,
     Manifest,
     Ref,
+    id18,
 )
-from metadeploy.package import unpack
+from metadeploy.package import read_zip, unpack
 from metadeploy.plan import OrgFacts
 from metadeploy.proof import Proof, Subject
-from metadeploy.target import Target
+from metadeploy.schema import path_of
+from metadeploy.target import Limits, Target
 
 ORG = "00DWs000003xYZ1MAM"
-DEPLOY = "0Af000000000001AAA"
+DEPLOY = id18("0Af000000000001")
 Log = list[tuple[object, ...]]
 
 
@@ -72,6 +80,26 @@ def result(status: str = "Succeeded", **more: object) -> DeployResult:
     return DeployResult(DEPLOY, status, **said)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A deploy that the org took, and the folder that its package was in."""
+
+    id: str
+    folder: str
+    check_only: bool
+    components: tuple[Component, ...]
+
+
+def named(manifest: bytes) -> list[Ref]:
+    """What a manifest of destructive changes names."""
+    found = []
+    for types in xmlfile.parse(manifest).findall(f"{{{METADATA_NS}}}types"):
+        texts = [(xmlfile.local_name(e), xmlfile.text_of(e)) for e in types]
+        kind = dict(texts)["name"]
+        found += [Ref(kind, text) for name, text in texts if name == "members"]
+    return found
+
+
 @dataclass
 class FakeOrg:
     """MetadataApi, DataApi and Prover of one org.
@@ -94,9 +122,15 @@ class FakeOrg:
     access: dict[str, set[Ref]] = field(default_factory=dict)
     installed: dict[str, str] = field(default_factory=dict)
     sent: list[tuple[Component, ...]] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    folders_told: bool = True
+    limits: Limits = field(default_factory=Limits)
 
     def _call(self, name: str, *about: object) -> object:
         self.log.append((name, *about))
+        return self._fault(name)
+
+    def _fault(self, name: str) -> object:
         answers = self.faults.get(name, [])
         answer = answers.pop(0) if answers else None
         if isinstance(answer, MetadeployError):
@@ -107,13 +141,31 @@ class FakeOrg:
 
     def deploy(self, zip_bytes: bytes, options: DeployOptions) -> str:
         self._call("deploy", options.check_only)
+        paths = zipfile.ZipFile(io.BytesIO(zip_bytes)).namelist()
+        (folder,) = {path.partition("/")[0] for path in paths}
         components = unpack(zip_bytes)
+        gone = [
+            r for n, b in read_zip(zip_bytes).items() if "destr" in n for r in named(b)
+        ]
         self.sent.append(components)
+        deploy_id = id18(f"0Af{len(self.taken) + 1:012}")
+        self.taken.append(Taken(deploy_id, folder, options.check_only, components))
         ok = not self.statuses or self.statuses[-1].status == "Succeeded"
         if ok and not options.check_only:
             for one in components:
                 self._keep(self.spoil(one))
-        return DEPLOY
+            for ref in gone:
+                self.kept.pop(ref, None)
+                self.access.pop(ref.full_name, None)
+        self._fault("deploy answer")  # the org has acted by then
+        return deploy_id
+
+    def deploys(self) -> tuple[DeployRequest, ...]:
+        self._call("deploys")
+        return tuple(
+            DeployRequest(one.id, "Succeeded", one.check_only, "Ann")
+            for one in reversed(self.taken)
+        )
 
     def _keep(self, one: Component) -> None:
         raised = raise_access([one])
@@ -129,11 +181,23 @@ class FakeOrg:
         self.kept[one.ref] = kept
 
     def check_deploy_status(self, deploy_id: str) -> DeployResult:
-        assert deploy_id == DEPLOY
+        (one,) = (t for t in self.taken if t.id == deploy_id)
         self._call("poll")
         if not self.statuses:
-            return result()
-        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            found = result()
+        else:
+            more = len(self.statuses) > 1
+            found = self.statuses.pop(0) if more else self.statuses[0]
+        rows = found.messages
+        if found.status == "Succeeded" and not rows:
+            inside = f"{one.folder}/" if self.folders_told else ""
+            rows = tuple(
+                DeployMessage(
+                    c.ref.type, c.ref.full_name, inside + path_of(c.ref), success=True
+                )
+                for c in one.components
+            )
+        return replace(found, id=deploy_id, messages=rows)
 
     def retrieve(self, manifest: Manifest) -> str:
         self._call("retrieve")
@@ -228,7 +292,7 @@ class FakeOrg:
         self.steps.append(result.status)
 
     def target(self, org_id: str | None = ORG) -> Target:
-        return Target(org_id, self, self, self, self, self)
+        return Target(org_id, self, self, self, self, self, self.limits)
 
     def calls(self, *names: str) -> list[str]:
         """The calls made so far, by name; only those named, if any are."""
@@ -244,23 +308,48 @@ class FakeJournal:
     deploy_id: str = ""
     recorded: tuple[Component, ...] = ()
     broken: MetadeployError | None = None
+    gone: tuple[Ref, ...] = ()
+    sends: list[Send] = field(default_factory=list)
 
-    def begin(self, plan: object, package_digest: str, *, check_only: bool) -> str:
-        self.log.append(("begin", package_digest, check_only))
+    def begin(self, plan: object, package_digest: str, options: DeployOptions) -> str:
+        self.log.append(("begin", package_digest, options.check_only))
         self.status = "Intended"
         return "run1"
+
+    def sending(self, run_id: str, digest: str, known: Iterable[str]) -> int:
+        last = self.sends[-1] if self.sends else Send(0, "", ())
+        if last.digest == digest and last.deploy_id is None:
+            self.sends.pop()
+        self.sends.append(Send(len(self.sends) + 1, digest, tuple(known)))
+        self.log.append(("sending", run_id, len(self.sends)))
+        self.status = "Sending"
+        return len(self.sends)
 
     def sent(self, run_id: str, deploy_id: str) -> None:
         self.log.append(("sent", run_id, deploy_id))
         if self.broken is not None:
             raise self.broken
+        self.sends[-1] = replace(self.sends[-1], deploy_id=deploy_id)
         self.status, self.deploy_id = "Sent", deploy_id
 
+    def ended(self, run_id: str, status: str) -> None:
+        self.sends[-1] = replace(self.sends[-1], status=status)
+        if status == "Succeeded":
+            self.status = "Deployed"
+
+    def note(self, run_id: str, status: str, detail: str) -> None:
+        self.status = status
+
     def finish(
-        self, run_id: str, status: str, recorded: Iterable[Component] = ()
+        self,
+        run_id: str,
+        status: str,
+        recorded: Iterable[Component] = (),
+        gone: Iterable[Ref] = (),
     ) -> None:
         self.log.append(("finish", run_id, status))
         self.status, self.recorded = status, tuple(recorded)
+        self.gone = tuple(gone)
 
 
 def failure(ref: Ref, problem: str, **more: object) -> DeployMessage:

@@ -22,9 +22,11 @@ ROOT = Path(__file__).parent.parent / "metadeploy"
 CORE = {
     "access",
     "assertion",
+    "classify",
     "diff",
     "errors",
     "externalapp",
+    "failpoint",
     "handover",
     "installed",
     "keys",
@@ -51,7 +53,16 @@ CORE = {
 CORE_PACKAGES = ("rules", "schema")
 
 # The order of steps; edges arrive as arguments. Imports the core and its like.
-FLOW = {"adopt", "deploy", "doctor", "planning", "reading", "target", "verify"}
+FLOW = {
+    "adopt",
+    "deploy",
+    "doctor",
+    "planning",
+    "reading",
+    "reconcile",
+    "target",
+    "verify",
+}
 
 # What touches the world, and what else than the core each may import.
 EDGES: dict[str, set[str]] = {
@@ -75,6 +86,8 @@ EDGES: dict[str, set[str]] = {
     },
     "master": {"secretsource", "userconfig"},
     "metadata_api": {"connection"},
+    "orgjournal": {"journal", "repository", "workspace"},
+    "orglock": set(),
     "prover": {"auth", "connection", "target"},
     "refreshing": {"auth"},
     "repository": set(),
@@ -122,7 +135,7 @@ OWNERS: dict[str, set[str]] = {
     "zeep": {"metadata_api"},
     "_typeshed": {"*"},
     "asyncio": set(),
-    "getpass": {API},
+    "getpass": {"orgjournal"},
     "http": {"connection", "emulated"},
     "logging": {"metadata_api"},
     "multiprocessing": set(),
@@ -131,7 +144,7 @@ OWNERS: dict[str, set[str]] = {
     "shutil": set(),
     "signal": {"cli.emulator"},
     "socket": {"connection", "emulated"},
-    "sqlite3": {"journal"},
+    "sqlite3": {"journal", "orglock"},
     "ssl": {"connection"},
     "subprocess": {"cli.keys", "repository", "secretsource", "sf_logins"},
     "tempfile": {"metadata_api"},
@@ -143,7 +156,7 @@ OWNERS: dict[str, set[str]] = {
         "emulated",
         "journal",
     },
-    "time": {API, "auth", "connection"},
+    "time": {API, "auth", "connection", "orgjournal"},
 }
 
 # What of Python's own the core needs; all else is refused there.

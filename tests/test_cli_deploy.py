@@ -95,7 +95,10 @@ def test_access_is_taken_away_where_it_is_no_longer_declared(runner, project):
     assert "  - Portal  may no longer be used by  Profile Admin" in shown
     (change,) = runner("plan", "dev", "--json").json["orgs"][0]["changes"]
     assert (change["action"], change["holder"]) == ("revoke", "Admin")
-    assert runner("deploy", "dev", "--auto-approve").code == 0
+    refused = runner("deploy", "dev", "--auto-approve")
+    assert refused.code == 1
+    assert "this takes access away: Portal from Profile Admin" in refused.err
+    assert runner("deploy", "dev", "--auto-approve", "--allow-revoke").code == 0
     assert runner("plan", "dev", "--detailed-exitcode").code == 0
 
 
@@ -116,7 +119,9 @@ def test_nobody_left_to_use_an_app_needs_its_flag(runner, project):
     ran = runner("deploy", "dev", "--auto-approve")
     assert ran.code == 1
     assert "nobody could use Portal any more" in ran.err
-    allowed = runner("deploy", "dev", "--auto-approve", "--allow-lockout")
+    allowed = runner(
+        "deploy", "dev", "--auto-approve", "--allow-lockout", "--allow-revoke"
+    )
     assert allowed.code == 0
     assert runner("plan", "dev", "--json").json["orgs"][0]["changes"] == []
 
@@ -402,10 +407,11 @@ def wire(runner, project):
 
 
 def packages(bodies):
-    """The packages that were to be kept, in the order of deploys."""
+    """The packages that were to be kept, in the order of deploys, without folder."""
     for body in bodies:
         if b"ZipFile>" in body and b"checkOnly>false" in body:
-            yield read_zip(b64decode(body.split(b"ZipFile>")[1].split(b"<")[0]))
+            files = read_zip(b64decode(body.split(b"ZipFile>")[1].split(b"<")[0]))
+            yield {path.partition("/")[2]: text for path, text in files.items()}
 
 
 def test_what_we_declare_never_reaches_the_wire(runner, wire):

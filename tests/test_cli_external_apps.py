@@ -71,7 +71,7 @@ def test_access_of_an_external_client_app(runner, eca):
     assert changes(runner("plan", "dev", "--json")) == [
         ("revoke", "ConnectedAppAccess", "Admin")
     ]
-    assert runner("deploy", "dev", "--auto-approve").code == 0
+    assert runner("deploy", "dev", "--auto-approve", "--allow-revoke").code == 0
     assert runner("plan", "dev", "--detailed-exitcode").code == 0
 
 

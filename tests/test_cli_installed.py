@@ -80,7 +80,7 @@ def test_an_app_of_another_org_is_given_and_taken_by_records(runner, other_apps)
     assert access(runner("plan", "dev", "--json")) == [
         ("revoke", "Salesforce CLI", "Developers")
     ]
-    ran = runner("deploy", "dev", "--auto-approve", "--json")
+    ran = runner("deploy", "dev", "--auto-approve", "--allow-revoke", "--json")
     assert ran.code == 0, ran.out
     assert rows(other_apps) == []
     assert runner("plan", "dev", "--detailed-exitcode").code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 from fake_org import (
     DEPLOY,
@@ -18,7 +20,7 @@ from fake_org import (
 from msgspec.structs import replace
 
 from metadeploy import deploy as flow
-from metadeploy import keys, planning, reading
+from metadeploy import failpoint, keys, planning, reading
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action
 from metadeploy.errors import (
@@ -27,9 +29,13 @@ from metadeploy.errors import (
     DeployFailed,
     DeployTimeout,
     LostAnswer,
+    MetadeployError,
+    OutOfTime,
     PlanRefused,
     StalePlan,
+    Stopped,
     Unreachable,
+    Unverified,
 )
 from metadeploy.keys import KeyChoice
 from metadeploy.model import (
@@ -41,6 +47,7 @@ from metadeploy.model import (
     Source,
 )
 from metadeploy.plan import OrgFacts, make_plan
+from metadeploy.target import Limits
 from metadeploy.wanted import Wanted
 
 MASTER = Secret("m" * 32)
@@ -100,8 +107,9 @@ def run(org, journal, plan, *, key=master, **how):
 
 def test_everything_is_written_down_before_it_happens(org, journal):
     outcome = run(org, journal, planned(org, *PORTAL))
-    order = org.calls("begin", "deploy", "sent", "poll", "retrieve", "prove", "finish")
-    assert order == ["begin", "deploy", "sent", "poll", "retrieve", "prove", "finish"]
+    steps = ["begin", "deploys", "sending", "deploy", "sent", "poll"]
+    steps += ["retrieve", "prove", "finish"]
+    assert org.calls(*steps) == steps
     assert org.log[0][0] == "begin"
     assert org.log[-1] == ("finish", "run1", "Verified")
     assert (journal.status, journal.deploy_id) == ("Verified", DEPLOY)
@@ -150,7 +158,8 @@ def test_an_allowed_plan_runs(org, journal):
 def test_a_check_only_deploy_changes_nothing(org, journal):
     plan = planned(org, *PORTAL)
     outcome = run(org, journal, plan, options=DeployOptions(check_only=True))
-    assert org.calls() == ["begin", "deploy", "sent", "poll", "finish"]
+    steps = ["begin", "deploys", "sending", "deploy", "sent", "poll", "finish"]
+    assert org.calls() == steps
     assert ("deploy", True) in org.log
     assert (journal.status, journal.recorded) == ("Checked", ())
     assert outcome.verified is None
@@ -247,7 +256,7 @@ def test_a_failure_names_the_template_line(org, journal):
         " ConnectedApp: Not available",
         "package.xml: odd",
     ]
-    assert caught.value.result is org.statuses[0]
+    assert caught.value.result == org.statuses[0]
     assert (journal.status, journal.recorded) == ("Failed", ())
     assert org.calls("grant", "retrieve", "prove") == []
 
@@ -307,8 +316,9 @@ def test_polls_that_are_lost_decide_nothing(org, journal):
 def test_waiting_ends_in_time_and_the_run_stays_sent(org, journal):
     plan = planned(org, *PORTAL)
     org.statuses = [result("InProgress")]
+    org.limits = Limits(until=60)
     with pytest.raises(DeployTimeout) as caught:
-        run(org, journal, plan, timeout=60)
+        run(org, journal, plan)
     assert org.time <= 60
     assert str(caught.value) == f"deploy {DEPLOY} is still running after 60 s"
     assert (journal.status, journal.deploy_id) == ("Sent", DEPLOY)
@@ -318,8 +328,9 @@ def test_waiting_ends_in_time_and_the_run_stays_sent(org, journal):
 def test_a_wait_of_no_time_asks_once(org, journal):
     plan = planned(org, *PORTAL)
     org.statuses = [result("Pending")]
+    org.limits = Limits(until=0)
     with pytest.raises(DeployTimeout):
-        run(org, journal, plan, timeout=0)
+        run(org, journal, plan)
     assert len(org.calls("poll")) == 1
     assert org.slept == []
 
@@ -330,34 +341,119 @@ def test_a_session_that_ends_leaves_the_outcome_open(org, journal):
     with pytest.raises(LostAnswer) as caught:
         run(org, journal, plan)
     assert f"deploy {DEPLOY} goes on" in str(caught.value)
-    assert (journal.status, journal.deploy_id) == ("Sent", DEPLOY)
+    assert (journal.status, journal.deploy_id) == ("Unknown", DEPLOY)
+    assert "`metadeploy runs resume dev` goes on from here" in caught.value.hint
 
 
 # Sending.
 
 
-def test_a_lost_answer_to_a_deploy_is_not_sent_again(org, journal):
+LOST = LostAnswer("reset")
+
+
+def test_a_lost_answer_is_found_again(org, journal):
     plan = planned(org, *PORTAL)
-    org.faults["deploy"] = [LostAnswer("reset")]
-    with pytest.raises(LostAnswer):
+    org.faults["deploy answer"] = [LOST]
+    outcome = run(org, journal, plan)
+    assert len(org.sent) == 1
+    assert outcome.result.id == DEPLOY == journal.deploy_id
+    assert journal.status == "Verified"
+
+
+@pytest.mark.parametrize("what", [LOST, ApiFault("SERVER_UNAVAILABLE", "later")])
+def test_a_package_that_the_org_never_got_is_sent_again(org, journal, what):
+    plan = planned(org, *PORTAL)
+    org.faults["deploy"] = [what]
+    run(org, journal, plan)
+    assert len(org.sent) == 1  # the org saw one of the two
+    assert org.calls("sending", "deploy") == ["sending", "deploy"] * 2
+    assert org.time >= org.limits.window
+    assert journal.status == "Verified"
+    assert [s.number for s in journal.sends] == [1]  # byte for byte the same
+
+
+def test_what_is_sent_again_is_what_was_sent(org, journal):
+    plan = planned(org, *PORTAL)
+    seen = []
+    deploy = org.deploy
+
+    def keeping(zip_bytes, options):
+        seen.append(zip_bytes)
+        return deploy(zip_bytes, options)
+
+    org.deploy = keeping
+    org.faults["deploy"] = [LOST, Unreachable("no network")]
+    run(org, journal, plan)
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+
+
+def test_an_answer_that_is_lost_for_ever_leaves_the_outcome_open(org, journal):
+    plan = planned(org, *PORTAL)
+    org.faults["deploy answer"] = [LOST]
+    org.faults["deploys"] = [None, *[LOST] * 9]
+    with pytest.raises(LostAnswer) as caught:
         run(org, journal, plan)
-    assert org.calls() == ["begin", "deploy"]
-    assert journal.status == "Intended"
+    assert journal.status == "Unknown"
+    assert "`metadeploy runs resume dev` goes on from here" in caught.value.hint
+    assert len(org.sent) == 1
+
+
+def test_an_org_that_shows_nobody_its_deploys_leaves_it_open(org, journal):
+    plan = planned(org, *PORTAL)
+    denied = ApiFault("INVALID_TYPE", "sObject type 'DeployRequest' is not supported.")
+    org.faults["deploys"] = [denied, denied]
+    org.faults["deploy answer"] = [LOST]
+    with pytest.raises(LostAnswer, match="we cannot look: INVALID_TYPE"):
+        run(org, journal, plan)
+    assert journal.status == "Unknown"
+    assert len(org.sent) == 1
 
 
 @pytest.mark.parametrize(
     "error",
     [
         Unreachable("no network"),
-        ApiFault("INVALID_OPERATION", "testLevel of NoTestRun cannot be used"),
+        ApiFault("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit exceeded."),
     ],
 )
-def test_what_was_never_sent_is_told_as_that(org, journal, error):
+def test_what_was_never_sent_is_sent_again_a_few_times(org, journal, error):
     plan = planned(org, *PORTAL)
-    org.faults["deploy"] = [error]
-    with pytest.raises(type(error)):
+    org.faults["deploy"] = [error] * 9
+    with pytest.raises(Unreachable, match="the org did not take the package"):
         run(org, journal, plan)
-    assert org.calls() == ["begin", "deploy", "finish"]
+    assert len(org.calls("deploy")) == 3
+    assert org.sent == []
+    assert journal.status == "NotSent"
+
+
+def test_what_the_org_refuses_to_take_is_not_sent_again(org, journal):
+    plan = planned(org, *PORTAL)
+    refused = ApiFault("INVALID_OPERATION", "testLevel of NoTestRun cannot be used")
+    org.faults["deploy"] = [refused]
+    with pytest.raises(ApiFault, match="INVALID_OPERATION"):
+        run(org, journal, plan)
+    steps = ["begin", "deploys", "sending", "deploy", "finish"]
+    assert org.calls() == steps
+    assert journal.status == "NotSent"
+
+
+def test_a_deploy_that_somebody_elses_lock_held_up_is_sent_again(org, journal):
+    plan = planned(org, *PORTAL)
+    locked = failure(SET, "unable to obtain exclusive access to this record")
+    org.statuses = [result("Failed", messages=(locked,)), result()]
+    run(org, journal, plan)
+    assert journal.status == "Verified"
+    assert len(org.sent) == 2
+    assert 15.0 in org.slept
+
+
+def test_nothing_is_sent_once_somebody_said_stop(org, journal):
+    plan = planned(org, *PORTAL)
+    org.limits = Limits(stop=lambda: True)
+    with pytest.raises(Stopped):
+        run(org, journal, plan)
+    assert org.sent == []
     assert journal.status == "NotSent"
 
 
@@ -371,9 +467,9 @@ def test_no_master_no_deploy(org, journal):
 def test_a_journal_that_breaks_after_the_deploy_began(org, journal):
     plan = planned(org, *PORTAL)
     journal.broken = ConfigError(f"deploy {DEPLOY} has begun, but the disk is full")
-    with pytest.raises(ConfigError, match="has begun"):
+    with pytest.raises(LostAnswer, match="has begun"):
         run(org, journal, plan)
-    assert org.calls() == ["begin", "deploy", "sent"]  # and not "NotSent"
+    assert org.calls()[-1] == "sent"  # and not "finish", as NotSent
 
 
 # After the deploy.
@@ -391,7 +487,9 @@ def test_access_that_a_list_did_not_bring_is_brought_by_records(org, journal):
 def test_access_is_taken_back_by_records_too(org, journal):
     deployed(org, *PORTAL, holder("Old", "Portal"))
     org.ignores_lists = True
-    outcome = run(org, journal, planned(org, *PORTAL, holder("Old", "-Portal")))
+    components = (*PORTAL, holder("Old", "-Portal"))
+    plan = planned(org, *components, allowed=frozenset({"revoke"}))
+    outcome = run(org, journal, plan)
     gone = AccessChange("Portal", Ref("PermissionSet", "Old"), Action.REVOKE)
     assert outcome.repaired == (gone,)
     assert org.access == {"Portal": {SET}}
@@ -509,7 +607,7 @@ def test_a_retrieve_is_waited_for(org):
 
 def test_a_retrieve_is_not_waited_for_without_end(org):
     org.faults["check_retrieve"] = ["running"] * 1000
-    with pytest.raises(ApiFault, match="is not done after 10 minutes"):
+    with pytest.raises(OutOfTime, match="is not done in time"):
         reading.read_actual(org.target(), wanted_of(*PORTAL))
     assert 600 < org.time < 620
 
@@ -643,6 +741,7 @@ def test_policies_of_a_new_app_follow_it(org, journal):
     outcome = run(org, journal, planned(org, *client_app("Portal")))
     assert types_of(org.sent) == [[HEADER], [POLICY]]
     assert org.calls("begin", "sent", "finish") == ["begin", "sent", "sent", "finish"]
+    assert [s.number for s in journal.sends] == [1, 2]
     assert outcome.verified.ok
 
 
@@ -657,16 +756,18 @@ def test_a_second_half_that_fails_does_not_hide_the_first(org, journal):
     org.statuses = [result(), result("Failed")]
     with pytest.raises(DeployFailed) as caught:
         run(org, journal, plan)
-    assert journal.status == "Failed"
+    assert journal.status == "Unverified"
     assert f"Deploy {DEPLOY} had succeeded by then." in caught.value.hint
 
 
-def test_a_second_half_that_nobody_knows_of_stays_sent(org, journal):
+def test_a_second_half_that_nobody_knows_of_stays_open(org, journal):
     plan = planned(org, *client_app("Portal"))
     org.statuses = [result(), result("InProgress")]
-    with pytest.raises(DeployTimeout):
+    org.limits = Limits(until=60)
+    with pytest.raises(Unverified) as caught:
         run(org, journal, plan)
-    assert journal.status == "Sent"
+    assert journal.status == "Deployed"
+    assert "`metadeploy runs resume dev` goes on from here" in caught.value.hint
 
 
 def test_an_org_that_refuses_the_key_is_sent_none(org, journal):
@@ -679,3 +780,144 @@ def test_an_org_that_refuses_the_key_is_sent_none(org, journal):
     assert b"consumer" not in second
     assert outcome.own_keys == ("Portal",)
     assert journal.status == "Verified"
+
+
+# Going on from where a run stopped.
+
+
+def stopped(org, journal, plan, *, at=None, **faults):
+    """Run a plan until something stops it; return the run as the journal has it."""
+    org.faults.update(faults)
+    with pytest.raises((MetadeployError, Killed)), dying(at):
+        run(org, journal, plan)
+    org.faults.clear()
+    return flow.Unfinished("run1", plan, DeployOptions(), tuple(journal.sends))
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+@contextmanager
+def dying(at):
+    """Have the process die when it reaches a moment."""
+
+    def watch(name):
+        if name == at:
+            raise Killed(name)
+
+    before, failpoint.watcher = failpoint.watcher, watch
+    try:
+        yield
+    finally:
+        failpoint.watcher = before
+
+
+def go_on(org, journal, unfinished, *components, key=master):
+    wanted = wanted_of(*components)
+
+    def replan():
+        return make_plan(reading.read_actual(org.target(), wanted), wanted)
+
+    return flow.resume(org.target(), unfinished, journal, key, replan=replan)
+
+
+MOMENTS = ["begun", "sending", "answered", "sent", "polled", "deployed", "settled"]
+
+
+@pytest.mark.parametrize("at", [*MOMENTS, "verified"])
+@pytest.mark.parametrize("package", [PORTAL, client_app("Portal")], ids=["one", "two"])
+def test_a_run_that_died_is_taken_to_its_end(org, journal, at, package):
+    plan = planned(org, *package)
+    unfinished = stopped(org, journal, plan, at=at)
+    outcome = go_on(org, journal, unfinished, *package)
+    assert outcome.verified.ok
+    assert journal.status == "Verified"
+    folders = [one.folder for one in org.taken]
+    assert len(folders) == len(set(folders)), "something was sent twice"
+    assert len(org.sent) == (1 if package is PORTAL else 2)
+
+
+def test_a_run_whose_answer_is_lost_goes_on_later(org, journal):
+    plan = planned(org, *PORTAL)
+    lost = {"deploy answer": [LOST], "deploys": [None, *[LOST] * 9]}
+    unfinished = stopped(org, journal, plan, **lost)
+    assert go_on(org, journal, unfinished, *PORTAL).verified.ok
+    assert len(org.sent) == 1
+
+
+def test_a_run_whose_package_the_org_never_got_goes_on(org, journal):
+    plan = planned(org, *PORTAL)
+    lost = {"deploy": [LOST], "deploys": [None, *[LOST] * 9]}
+    unfinished = stopped(org, journal, plan, **lost)
+    assert org.sent == []
+    assert go_on(org, journal, unfinished, *PORTAL).verified.ok
+    assert len(org.sent) == 1
+
+
+def test_a_run_that_waits_no_longer_goes_on_later(org, journal):
+    plan = planned(org, *PORTAL)
+    org.statuses, org.limits = [*[result("InProgress")] * 9, result()], Limits(until=5)
+    unfinished = stopped(org, journal, plan)
+    org.limits = Limits()
+    assert go_on(org, journal, unfinished, *PORTAL).result.id == DEPLOY
+
+
+def test_a_run_of_which_nothing_was_sent_needs_the_org_as_it_was(org, journal):
+    plan = planned(org, *PORTAL)
+    unfinished = stopped(org, journal, plan, at="begun")
+    deployed(org, app(label="Moved"))
+    with pytest.raises(StalePlan, match="nothing of run run1 was sent"):
+        go_on(org, journal, unfinished, *PORTAL)
+    assert journal.status == "NotSent"
+    assert org.sent == []
+
+
+def test_a_run_that_failed_meanwhile_ends_as_failed(org, journal):
+    plan = planned(org, *PORTAL)
+    unfinished = stopped(org, journal, plan, at="sent")
+    org.statuses = [result("Failed", messages=(failure(SET, "no licence"),))]
+    with pytest.raises(DeployFailed):
+        go_on(org, journal, unfinished, *PORTAL)
+    assert journal.status == "Failed"
+
+
+def test_a_run_that_only_waited_for_its_keys_to_be_refused(org, journal):
+    """The org refuses a key; what is sent again has those of the other apps."""
+    package = (*PORTAL, app("Billing"))
+    plan = planned(org, *package)
+    refused = failure(APP, "You cannot provide a Consumer Key")
+    org.statuses = [result("Failed", messages=(refused,)), result()]
+    unfinished = stopped(org, journal, plan, at="sent")
+    outcome = go_on(org, journal, unfinished, *package)
+    assert outcome.own_keys == ("Portal",)
+    (billing,) = (c for c in org.sent[1] if c.ref.full_name == "Billing")
+    key = keys.derive(MASTER, ORG, "Billing", 1).consumer_key
+    assert f"<consumerKey>{key}<".encode() in billing.body
+
+
+def test_an_org_that_cannot_be_asked_is_left_for_later(org, journal):
+    plan = planned(org, *PORTAL)
+    org.faults["facts"] = [LOST] * 9
+    with pytest.raises(Unverified) as caught:
+        run(org, journal, plan)
+    assert journal.status == "Deployed"
+    assert f"Deploy {DEPLOY} had succeeded by then." in caught.value.hint
+
+
+def test_access_whose_answer_is_lost_is_looked_at_again(org, journal):
+    plan = planned(org, *PORTAL)
+    org.ignores_lists = True
+    org.faults["grant"] = [LOST]
+    outcome = run(org, journal, plan)
+    assert outcome.repaired == (GRANT,)
+    assert org.access == {"Portal": {SET}}
+
+
+def test_access_that_cannot_be_given_is_left_for_later(org, journal):
+    plan = planned(org, *PORTAL)
+    org.ignores_lists = True
+    org.faults["grant"] = [LOST] * 9
+    with pytest.raises(Unverified, match="when it is to give access"):
+        run(org, journal, plan)
+    assert journal.status == "Deployed"

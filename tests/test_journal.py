@@ -14,8 +14,9 @@ import pytest
 from msgspec.structs import replace
 
 from metadeploy.errors import ConfigError
-from metadeploy.journal import Intent, Journal
+from metadeploy.journal import Intent, Journal, Send
 from metadeploy.model import Component, Ref
+from metadeploy.plan import Before
 
 ORG = "00DWs000003xYZ1MAM"
 INTENT = Intent("dev", ORG, 100.5, "finger", "package", False, "c0ffee", "ann")
@@ -55,10 +56,137 @@ def test_the_life_of_a_run(journal, opened):
         return run.status, run.deploy_id, run.finished
 
     assert seen() == ("Intended", None, None)
-    journal.sent(run_id, "0Af1")
+    assert journal.sending(run_id, 101.0, "digest", ["0Af0"]) == 1
+    assert seen() == ("Sending", None, None)
+    journal.sent(run_id, 102.0, "0Af1")
     assert seen() == ("Sent", "0Af1", None)
+    journal.ended(run_id, 103.0, "Succeeded")
+    assert seen() == ("Deployed", "0Af1", None)
     journal.finish(run_id, "Verified", 200.0, recorded=[APP])
     assert seen() == ("Verified", "0Af1", 200.0)
+    assert [(e.at, e.status, e.detail) for e in opened().events(run_id)] == [
+        (100.5, "Intended", ""),
+        (101.0, "Sending", "package 1"),
+        (102.0, "Sent", "0Af1"),
+        (103.0, "Deployed", ""),
+        (200.0, "Verified", ""),
+    ]
+    (send,) = opened().sends(run_id)
+    assert send == Send(1, "digest", ("0Af0",), "0Af1", "Succeeded")
+
+
+def test_a_package_that_is_sent_again_keeps_its_number(journal):
+    run_id = journal.begin(INTENT)
+    assert journal.sending(run_id, 1.0, "one", []) == 1
+    assert journal.sending(run_id, 2.0, "one", ["0Af0"]) == 1
+    assert journal.sending(run_id, 3.0, "other", []) == 2  # the first never was there
+    journal.sent(run_id, 4.0, "0Af1")
+    assert journal.sending(run_id, 5.0, "other", []) == 3  # the org has number 2
+    assert [(s.number, s.deploy_id) for s in journal.sends(run_id)] == [
+        (1, None),
+        (2, "0Af1"),
+        (3, None),
+    ]
+
+
+def test_a_run_is_found_by_the_id_of_any_of_its_deploys(journal):
+    run_id = journal.begin(INTENT)
+    for n in (1, 2):
+        journal.sending(run_id, 1.0, f"digest {n}", [])
+        journal.sent(run_id, 1.0, f"0Af{n}")
+    found = {journal.run(i).id for i in (run_id, "0Af1", "0Af2")}
+    assert found == {run_id}
+    assert journal.run("0Af3") is None
+
+
+def test_what_was_there_before_comes_back(journal, opened):
+    holders = {"Portal": frozenset({SET.ref}), "Nobody": frozenset()}
+    before = Before((APP, SET), (Ref("Profile", "New"),), holders)
+    run_id = journal.begin(INTENT, b"the plan", before)
+    other = journal.begin(INTENT)
+    assert opened().before(run_id) == before
+    assert opened().plan(run_id) == b"the plan"
+    assert opened().before(other) == Before()
+
+
+def test_a_run_that_takes_another_back_restores_what_was_recorded(journal):
+    journal.finish(journal.begin(INTENT), "Verified", 1.0, recorded=[APP, SET])
+    new = Component(Ref("Profile", "New"), b"<n/>")
+    changed = [replace(APP, body=b"<changed/>"), SET, new]
+    run_id = journal.begin(INTENT)
+    journal.finish(run_id, "Verified", 2.0, recorded=changed)
+    assert len(journal.recorded(ORG)) == 3
+    back = journal.begin(replace(INTENT, undoes=run_id))
+    journal.finish(back, "Verified", 3.0, recorded=[replace(SET, body=b"<whole/>")])
+    assert journal.recorded(ORG) == (APP, SET)
+
+
+def test_what_is_gone_is_not_recorded_any_more(journal):
+    journal.finish(journal.begin(INTENT), "Verified", 1.0, recorded=[APP, SET])
+    run_id = journal.begin(INTENT)
+    journal.finish(run_id, "Verified", 2.0, recorded=[APP], gone=[SET.ref])
+    assert journal.recorded(ORG) == (APP,)
+    back = journal.begin(replace(INTENT, undoes=run_id))
+    journal.finish(back, "Verified", 3.0)
+    assert journal.recorded(ORG) == (APP, SET)
+
+
+def test_an_org_that_is_new_has_nothing_open(journal):
+    open_, over = journal.begin(INTENT), journal.begin(INTENT)
+    journal.finish(over, "Verified", 1.0, recorded=[APP])
+    journal.forget(ORG)
+    assert {r.id: r.status for r in journal.runs()} == {
+        open_: "Forgotten",
+        over: "Verified",
+    }
+    assert journal.recorded(ORG) == ()
+
+
+def test_each_thing_written_down_counts(journal):
+    counts = [journal.changes()]
+    run_id = journal.begin(INTENT)
+    counts.append(journal.changes())
+    journal.note(run_id, 1.0, "Unknown", "why")
+    counts.append(journal.changes())
+    assert counts == sorted(set(counts))
+
+
+ONE = """
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY, org TEXT NOT NULL, org_id TEXT NOT NULL,
+        started REAL NOT NULL, finished REAL, status TEXT NOT NULL,
+        fingerprint TEXT NOT NULL, package TEXT NOT NULL, deploy_id TEXT,
+        check_only INTEGER NOT NULL, git_commit TEXT NOT NULL, user TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE recorded (
+        org_id TEXT NOT NULL, type TEXT NOT NULL, full_name TEXT NOT NULL,
+        body BLOB NOT NULL, run TEXT NOT NULL,
+        PRIMARY KEY (org_id, type, full_name)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO run VALUES
+        ('r1', 'dev', '00DWs000003xYZ1MAM', 1.5, 2.5, 'Verified', 'f', 'p', '0Af1', 0,
+         'c', 'ann');
+    INSERT INTO recorded VALUES
+        ('00DWs000003xYZ1MAM', 'ConnectedApp', 'Portal', x'3c612f3e', 'r1');
+    PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_the_first_form_is_kept(path, opened):
+    with sqlite3.connect(path) as old:
+        old.executescript(ONE)
+    old.close()
+    journal = opened()
+    (run,) = journal.runs(ORG)
+    assert (run.id, run.status, run.deploy_id, run.finished) == (
+        "r1",
+        "Verified",
+        "0Af1",
+        2.5,
+    )
+    assert (run.intent.user, run.intent.undoes) == ("ann", "")
+    assert journal.recorded(ORG) == (APP,)
+    assert journal.before("r1") == Before()
 
 
 def test_what_was_said_of_a_run_comes_back_as_it_was(journal):
@@ -120,7 +248,7 @@ def test_twenty_threads_with_one_journal(journal):
     def work(n):
         together.wait()
         run_id = journal.begin(replace(INTENT, org=f"org{n}"))
-        journal.sent(run_id, f"0Af{n}")
+        journal.sent(run_id, 1.0, f"0Af{n}")
         journal.finish(run_id, "Verified", 1.0, recorded=[APP])
         return run_id, journal.recorded(ORG)
 
@@ -154,7 +282,7 @@ sys.stdin.readline()
 journal = Journal(Path(sys.argv[1]))
 for n in range(20):
     run_id = journal.begin(Intent("dev", sys.argv[2], float(n), "f", "p", False))
-    journal.sent(run_id, f"0Af{n}")
+    journal.sent(run_id, 1.0, f"0Af{n}")
     print(run_id, flush=True)
 {end}
 journal.close()
@@ -229,7 +357,7 @@ def test_a_later_file_is_left_alone(path, opened):
     later.close()
     with pytest.raises(ConfigError) as caught:
         Journal(path)
-    assert "journal.sqlite3 is of form 99, not 1" in str(caught.value)
+    assert "journal.sqlite3 is of form 99, not 2" in str(caught.value)
     assert caught.value.hint == "Upgrade metadeploy."
 
 
@@ -263,13 +391,13 @@ journal = Journal(Path(sys.argv[1]))
 intent = Intent("dev", sys.argv[2], 1.0, "f", "p", False)
 run_id = journal.begin(intent)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-for work in (lambda: journal.begin(intent), lambda: journal.sent(run_id, "0Af1")):
+for work in (lambda: journal.begin(intent), lambda: journal.sent(run_id, 1.0, "0Af1")):
     try:
         work()
     except ConfigError as error:
         print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-journal.sent(run_id, "0Af2")
+journal.sent(run_id, 1.0, "0Af2")
 journal.close()
 """
 

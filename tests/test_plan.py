@@ -140,7 +140,7 @@ def test_a_policy_lists_the_holders_of_its_app():
     assert b"<commaSeparatedPermissionSet>Portal_API<" in sent.body
     nobody = replace(policy, body=policy.body.replace(b">Portal_API<", b"><"))
     refused = make_plan(actual_of(policy, access={"Portal": {SET}}), wanted_of(nobody))
-    assert [r.code for r in refused.refusals] == ["lockout"]
+    assert [r.code for r in refused.refusals] == ["revoke", "lockout"]
 
 
 def test_drift_is_what_somebody_else_changed():
@@ -177,19 +177,19 @@ CASES = {
         {},
         {"Portal": {SET}},
         (app(inside="<permissionSetName/>"), holder("Portal_API")),
-        ["lockout"],
+        ["revoke", "lockout"],
     ),
     "the last holder goes in production": (
         {"production": True},
         {"Portal": {SET}},
         (app(inside="<permissionSetName/>"), holder("Portal_API")),
-        ["production", "lockout"],
+        ["production", "revoke", "lockout"],
     ),
     "the last but one goes": (
         {},
         {"Portal": {SET, ADMIN}},
         PORTAL,
-        [],
+        ["revoke"],
     ),
     "nobody had it before": (
         {},
@@ -207,13 +207,13 @@ CASES = {
             ),
             holder("Portal_API"),
         ),
-        [],
+        ["revoke"],
     ),
     "one is taken from an app of others": (
         {},
         {"Portal": {SET, ADMIN}},
         (holder("Portal_API", "-Portal"),),
-        [],
+        ["revoke"],
     ),
 }
 
@@ -356,7 +356,7 @@ def test_a_plan_that_ran_leaves_nothing_to_do(before, after, ignores):
             org.installed.setdefault(name, f"0H4000000000{ord(name[0]):03}AAA")
         wanted = wanted_of(*components)
         actual = reading.read_actual(org.target(), wanted)
-        plan = make_plan(actual, wanted, allowed=frozenset({"lockout"}))
+        plan = make_plan(actual, wanted, allowed=frozenset({"lockout", "revoke"}))
         outcome = flow.deploy(org.target(), plan, journal, lambda: Secret("m" * 32))
         assert outcome.verified is None or outcome.verified.ok
         again = make_plan(reading.read_actual(org.target(), wanted), wanted)

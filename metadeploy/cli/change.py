@@ -88,15 +88,8 @@ def plan(
     metavar="LEVEL",
     help="Which Apex tests to run. [default: the org's own rule]",
 )
-@click.option(
-    "-w",
-    "--wait",
-    "minutes",
-    type=click.FloatRange(0, 1440),
-    default=33,
-    show_default=True,
-    help="Minutes to wait for a deploy to end.",
-)
+@options.wait("Minutes that all of it may take; then 69 is returned.")
+@options.lock_timeout
 @options.allowances
 @options.parallelism
 @options.as_json
@@ -107,6 +100,7 @@ def deploy(
     dry_run: bool,
     test_level: TestLevel | None,
     minutes: float,
+    lock_timeout: float,
     allowed: tuple[str, ...],
     parallelism: int,
     as_json: bool,
@@ -145,6 +139,7 @@ def deploy(
                 timeout=minutes * 60,
                 allowed=frozenset(allowed),
                 recheck=asked or bool(saved),
+                lock_timeout=lock_timeout * 60,
             )
 
         with _watching(connected):

@@ -28,35 +28,40 @@ parallelism = click.option(
     show_default=True,
     help="How many orgs are worked on at once.",
 )
-production = click.option(
-    "--production",
-    "allowed",
-    flag_value="production",
-    multiple=True,
-    help="Allow changes to a production org.",
-)
-_LOCKOUT = click.option(
-    "--allow-lockout",
-    "allowed",
-    flag_value="lockout",
-    multiple=True,
-    help="Allow an app to end up with nobody who may use it.",
-)
-_INTERRUPTION = click.option(
-    "--allow-interruption",
-    "allowed",
-    flag_value="interruption",
-    multiple=True,
-    help="Allow an app to be deleted and created anew, for a new key.",
-)
+_ALLOWED = {
+    "--production": ("production", "Allow changes to a production org."),
+    "--allow-delete": ("deletion", "Allow components to be deleted."),
+    "--allow-revoke": ("revoke", "Allow access to apps to be taken away."),
+    "--allow-lockout": (
+        "lockout",
+        "Allow an app to end up with nobody who may use it.",
+    ),
+    "--allow-interruption": (
+        "interruption",
+        "Allow an app to be deleted and created anew, for a new key.",
+    ),
+    "--allow-api-lockdown": (
+        "api-access-control",
+        "Allow API Access Control to keep users out of apps.",
+    ),
+    "--allow-mass-change": (
+        "mass-change",
+        "Allow more than 30 % of what an org has to change.",
+    ),
+    "--allow-queue": ("queue", "Allow to wait behind somebody else's deploy."),
+    "--allow-unfinished": (
+        "unfinished",
+        "Allow a run though another never came to its end.",
+    ),
+}
 
-_LOCKDOWN = click.option(
-    "--allow-api-lockdown",
-    "allowed",
-    flag_value="api-access-control",
-    multiple=True,
-    help="Allow API Access Control to keep users out of apps.",
-)
+
+def _allowance(flag: str) -> Callable[[F], F]:
+    code, text = _ALLOWED[flag]
+    return click.option(flag, "allowed", flag_value=code, multiple=True, help=text)
+
+
+production = _allowance("--production")
 
 
 def orgs(*, required: bool = False) -> Callable[[F], F]:
@@ -67,7 +72,32 @@ def orgs(*, required: bool = False) -> Callable[[F], F]:
 
 def allowances(command: F) -> F:
     """Add the flags that allow what a plan otherwise refuses."""
-    return production(_LOCKOUT(_INTERRUPTION(_LOCKDOWN(command))))
+    for flag in reversed(_ALLOWED):
+        command = _allowance(flag)(command)
+    return command
+
+
+def wait(text: str) -> Callable[[F], F]:
+    """Return the decorator for --wait, in minutes."""
+    return click.option(
+        "-w",
+        "--wait",
+        "minutes",
+        type=click.FloatRange(0, 1440),
+        default=33,
+        show_default=True,
+        help=text,
+    )
+
+
+lock_timeout = click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0, 1440),
+    default=0,
+    show_default=True,
+    metavar="MINUTES",
+    help="Wait so long for another metadeploy at work on the org.",
+)
 
 
 def find_workspace() -> Workspace:
