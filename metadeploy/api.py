@@ -270,8 +270,9 @@ class Orgs:
         org = self.project.org(name)
 
         def server() -> DoctorApi:
-            url = login.address(org, self.workspace, self.emulated)
-            connection = Connection(url, Secret(""))
+            connection = login.outside(
+                org, self.workspace, emulated=self.emulated, reach=userconfig.reach
+            )
             self._stack.callback(connection.close)
             return DoctorApi(connection, org.api_version)
 

@@ -61,14 +61,22 @@ def connect(
     return connection
 
 
-def address(
-    org: Org, workspace: Workspace, emulated: Callable[[], EmulatedOrgs]
-) -> str:
-    """Return where an org is, as its file or its login says. Raises ConfigError."""
+def outside(
+    org: Org,
+    workspace: Workspace,
+    *,
+    emulated: Callable[[], EmulatedOrgs],
+    reach: Callable[[], Reach],
+) -> Connection:
+    """Return a connection without a session to where an org is. Raises ConfigError."""
     if org.emulated:
         world = emulated()
         world.prepare([org])
-        return world.url()
+        return Connection(world.url(), Secret(""), reach=LOOPBACK)
+    return Connection(_address(org, workspace), Secret(""), reach=reach())
+
+
+def _address(org: Org, workspace: Workspace) -> str:
     said = org.file.login
     if said is None:
         raise _missing(org, "login")

@@ -37,6 +37,10 @@ def test_an_org_that_blocks_new_apps(runner, project):
 
 def test_a_login_that_fails(runner, project, monkeypatch):
     monkeypatch.setenv("TOKEN", "canary-token")
+    config = project / "config.yaml"
+    config.write_text("allowed_hosts: ['127.0.0.1:1']")
+    config.chmod(0o600)
+    monkeypatch.setenv("METADEPLOY_CONFIG", str(config))
     (project / "orgs" / "far.yaml").write_text(
         "kind: sandbox\norg_id: 00DWs000003xYZ1MAM\n"
         "login: {flow: client_credentials, url: 'https://127.0.0.1:1',\n"
