@@ -408,9 +408,7 @@ class Orgs:
         if facts.production and "production" not in allowed:
             what = f"{facts.name} ({facts.org_id}) is a production org"
             raise PlanRefused([f"{what}. Allow it with --production."])
-        said = org.file.login
-        own = said.client_id if said is not None else None
-        own_key = None if own is None else self.workspace.secret(own).reveal()
+        own_key = login.own_key(org, self.workspace)
         told = self._credentials_api(name)
         return rotation.rotate(told, app, step, own_key=own_key)
 

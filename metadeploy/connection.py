@@ -133,7 +133,7 @@ class Connection:
                 self._renewals = 0
                 return found
             self._renew(token, refused)
-        raise _said_more(refused, _STILL_REFUSED)
+        raise _advised(refused, token, _STILL_REFUSED)
 
     def _renew(self, stale: Secret, fault: ApiFault) -> None:
         """Log in again, once for all threads that met the end of the same session."""
@@ -141,9 +141,9 @@ class Connection:
             if self.token is not stale:
                 return
             if self.renew is None:
-                raise _said_more(fault, _FROM_OUTSIDE)
+                raise _advised(fault, stale, _FROM_OUTSIDE)
             if self._renewals >= MOST_RENEWALS:
-                raise _said_more(fault, _STILL_REFUSED)
+                raise _advised(fault, stale, _STILL_REFUSED)
             self.token = self._checked(self.renew())
             self._renewals += 1
 
@@ -222,8 +222,19 @@ def _has_expired(fault: ApiFault) -> bool:
     return fault.code == _EXPIRED and not policy
 
 
-def _said_more(fault: ApiFault, hint: str) -> ApiFault:
-    fault.hint = fault.hint or hint
+_NOT_FOR_SOAP = (
+    "If it is SOAP that refuses: it takes no access token in JWT format. Turn those off"
+    " in the app that logs in; `metadeploy doctor` tells more."
+)
+
+
+def is_jwt(token: Secret) -> bool:
+    """Tell whether an access token is in JWT format, whose header begins like this."""
+    return token.reveal().startswith("eyJ")
+
+
+def _advised(fault: ApiFault, token: Secret, hint: str) -> ApiFault:
+    fault.hint = fault.hint or (_NOT_FOR_SOAP if is_jwt(token) else hint)
     return fault
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from metadeploy.connection import Connection, Json, read_json
+from metadeploy.connection import Connection, Json, is_jwt, read_json
 from metadeploy.doctor import Served
 from metadeploy.errors import ApiFault, LostAnswer
 
@@ -39,8 +39,8 @@ class DoctorApi(Struct, frozen=True):
         return Served(tuple(v for v in versions if _VERSION.fullmatch(v)), answer.date)
 
     def has_jwt_token(self) -> bool:
-        """Tell whether the token is a JWT, whose header begins like this."""
-        return self.connection.token.reveal().startswith("eyJ")
+        """Tell whether the token is one that SOAP does not take."""
+        return is_jwt(self.connection.token)
 
     def permissions(self, names: Iterable[str]) -> Mapping[str, bool]:
         """Return which user permissions whoever is logged in has.

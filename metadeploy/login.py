@@ -15,7 +15,7 @@ from metadeploy.connection import Connection
 from metadeploy.errors import AuthError, ConfigError
 from metadeploy.model import Secret, id18
 from metadeploy.orgfile import Login, Org, SecretSource
-from metadeploy.reach import LOOPBACK, Reach
+from metadeploy.reach import LOOPBACK, Reach, checked_url
 from metadeploy.target import Progress
 from metadeploy.workspace import Workspace
 
@@ -83,12 +83,30 @@ def _address(org: Org, workspace: Workspace) -> str:
     if said.url is None and said.flow == "sfdx_auth_url":
         return auth.auth_url(workspace.secret(said.auth_url or _AUTH_URL)).url
     if said.url is None and said.flow == "sf" and said.username is not None:
-        from metadeploy import sf_logins
-
-        return sf_logins.read(said.username, Path.home()).url
+        return _sf_login(said.username).url
     if said.url is None:
         raise _missing(org, "login.url")
     return said.url
+
+
+def own_key(org: Org, workspace: Workspace) -> str | None:
+    """Return the consumer key of the app that we are logged in by, None if unknown."""
+    said = org.file.login
+    if said is not None and said.flow == "sfdx_auth_url":
+        text = workspace.secret(said.auth_url or _AUTH_URL)
+        return auth.auth_url(text).client_id
+    if said is not None and said.flow == "sf" and said.username is not None:
+        return _sf_login(said.username).client_id
+    if said is None or said.client_id is None:
+        return None
+    return workspace.secret(said.client_id).reveal()
+
+
+def _sf_login(username: str) -> SfLogin:
+    # Loaded only here: it loads cryptography.
+    from metadeploy import sf_logins
+
+    return sf_logins.read(username, Path.home())
 
 
 class _Door(Struct, frozen=True):
@@ -103,7 +121,7 @@ class _Door(Struct, frozen=True):
     def again(self, connection: Connection) -> Secret:
         """Return the token of a new session, of the same org at the same place."""
         session = self.session(connection.token)
-        if session.url != connection.url:
+        if checked_url(session.url, self.reach) != connection.url:
             raise AuthError(
                 f"org {self.org.name} has moved from {connection.url} to {session.url}",
                 hint="Run the same command again.",
@@ -204,11 +222,8 @@ class _Door(Struct, frozen=True):
             )
 
     def _by_sf(self, stale: Secret | None) -> Session:
-        # Loaded only here: it loads cryptography.
-        from metadeploy import sf_logins
-
         name = self._needed("username", self.login.username)
-        found = sf_logins.read(name, Path.home())
+        found = _sf_login(name)
         url = self.login.url or found.url
         if found.access_token is not None and found.access_token != stale:
             # sf itself, or another run, may have got a new one meanwhile.

@@ -508,6 +508,22 @@ def test_a_token_from_outside_cannot_be_renewed(session):
     assert "set a new one" in caught.value.hint
 
 
+@pytest.mark.parametrize("renews", [True, False])
+def test_a_token_in_jwt_format_is_named(session, renews):
+    def send(token):
+        raise ApiFault("INVALID_SESSION_ID", "Invalid Session ID found")
+
+    def renew():
+        return Secret("eyJhbGciOi.canary")
+
+    connection = session(Logins(), renew=renew if renews else None)
+    connection.token = renew()
+    with pytest.raises(ApiFault) as caught:
+        connection.in_session(send)
+    assert "no access token in JWT format" in caught.value.hint
+    assert "canary" not in caught.value.hint
+
+
 @pytest.mark.parametrize("words", POLICIES)
 def test_a_policy_is_not_the_end_of_a_session(session, words):
     def send(token):

@@ -8,6 +8,7 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -338,7 +339,7 @@ def test_a_login_of_sf(org, server, app, connect, sf, name, key):
 
 
 def test_a_login_of_sf_that_sf_has_renewed_meanwhile(org, server, connect, sf):
-    about = {"orgId": org.id, "instanceUrl": server.url}
+    about = {"orgId": org.id, "instanceUrl": f"{server.url}/"}
     sf(accessToken=org.issue_token(admin_of(org)), **about)
     connection = connect("{flow: sf, username: uat}")
     end(org, connection)
@@ -423,6 +424,38 @@ def test_the_systems_keychain_is_asked_first(sf, tmp_path, monkeypatch):
     monkeypatch.delenv("SF_USE_GENERIC_UNIX_KEYCHAIN")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert sf_logins.read("uat", folder.parent).access_token == Secret("t")
+
+
+# What else a login says: where the org is, and by which app we come.
+
+
+def test_where_an_org_is_and_whose_key_is_used(org, keys, sf, monkeypatch):
+    sf(instanceUrl="https://sf.example")
+    monkeypatch.setenv("SFDX_AUTH_URL", "force://FromUrl:s:r@url.example")
+    monkeypatch.setenv("ID", "FromEnv")
+    url = "url: 'https://a.example'"
+    cases = {
+        "{flow: sf, username: uat}": ("https://sf.example", oauth_apps.KEY),
+        f"{{flow: sf, username: uat, {url}}}": ("https://a.example", oauth_apps.KEY),
+        "{flow: sfdx_auth_url}": ("https://url.example", "FromUrl"),
+        f"{{flow: sfdx_auth_url, {url}}}": ("https://a.example", "FromUrl"),
+        f"{{flow: jwt, {url}, client_id: Said}}": ("https://a.example", "Said"),
+        f"{{flow: jwt, {url}, client_id: {{env: ID}}}}": (
+            "https://a.example",
+            "FromEnv",
+        ),
+        f"{{flow: soap, {url}}}": ("https://a.example", None),
+    }
+    for said, (where, key) in cases.items():
+        read, workspace = org_file(org, said), Workspace(keys)
+        assert login._address(read, workspace) == where
+        assert login.own_key(read, workspace) == key
+
+
+@pytest.mark.parametrize("said", ["{flow: jwt}", "{flow: sf}", "{flow: soap}"])
+def test_an_org_that_is_nowhere(org, keys, said):
+    with pytest.raises(ConfigError, match=r"org dev has no login\.url"):
+        login._address(org_file(org, said), Workspace(keys))
 
 
 # Refresh tokens that serve once.
@@ -538,6 +571,8 @@ def test_what_a_dead_process_left_is_in_nobodys_way(
 
 WORKER = """
 import sys
+import threading
+import threading
 from pathlib import Path
 from metadeploy import login, orgfile, yamlfile
 from metadeploy.api import NoProgress
@@ -577,4 +612,26 @@ def test_twenty_processes_spend_each_token_once(
     events = [event for event, _ in org.events()]
     assert events.count("refresh token reused") == 0
     assert events.count("token issued") == 20
+    assert len(kept(keys)) == 1
+
+
+def test_a_process_that_is_killed_holds_nobody_up(
+    org, server, rotating, connect, keys, monkeypatch, raw_server
+):
+    said = flows(server, monkeypatch, org)["refresh_token"]
+    asked = threading.Event()
+
+    def reply(talk):
+        asked.set()
+        talk.silence()
+
+    nowhere = said.replace(server.url, raw_server(reply).url)
+    text = f"kind: sandbox\norg_id: {org.id}\nlogin: {nowhere}\n"
+    command = [sys.executable, "-c", WORKER, str(keys)]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE) as process:
+        process.stdin.write(text)
+        process.stdin.close()
+        assert asked.wait(60)  # it holds the lock now
+        process.kill()
+    assert use(connect(said)).org_id == org.id
     assert len(kept(keys)) == 1
