@@ -184,7 +184,7 @@ def test_every_deploy_option_is_said(api):
         "performRetrieve": "false",
         "purgeOnDelete": "false",
         "rollbackOnError": "true",
-        "singlePackage": "true",
+        "singlePackage": "false",
     }
 
 
