@@ -25,6 +25,7 @@ MAX_BYTES = 629_145_600
 # What no honest zip of text reaches; a bomb does (retrieved profiles: below 30:1).
 _MAX_RATIO = 200
 _FREE_BYTES = 1_000_000
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -112,8 +113,11 @@ def unpack(data: bytes | IO[bytes]) -> tuple[Component, ...]:
     found: dict[Ref, Component] = {}
     for path, body in _files(data):
         ref = schema.ref_of(path)
-        if ref is not None:
-            found[ref] = Component(ref, body)
+        if ref is None:
+            continue
+        if ref in found:
+            raise ApiFault("", f"the zip holds {ref} twice; refused")
+        found[ref] = Component(ref, body)
     return tuple(found[ref] for ref in sorted(found))
 
 
@@ -128,10 +132,20 @@ def _files(data: bytes | IO[bytes]) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(file) as archive:
             yield from _read_members(archive, size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _BAD_ZIP as error:
         raise ApiFault("", f"the zip cannot be read: {error}") from error
-    except (RuntimeError, UnicodeDecodeError) as error:  # encrypted, bad names
-        raise ApiFault("", f"the zip cannot be read: {error}") from error
+
+
+# What zipfile raises of bytes that are no zip, or half of one: encrypted members are
+# a RuntimeError, offsets that lead nowhere a ValueError, as bad names are.
+_BAD_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def _read_members(archive: zipfile.ZipFile, size: int) -> Iterator[tuple[str, bytes]]:
@@ -142,10 +156,12 @@ def _read_members(archive: zipfile.ZipFile, size: int) -> Iterator[tuple[str, by
     seen: set[str] = set()
     for member in members:
         path = member.filename
-        if member.is_dir():
+        if path.endswith("/"):
             continue
         if _is_unsafe(member) or path in seen:
             raise ApiFault("", f"the zip holds the path {path!r}; refused")
+        if member.compress_type not in _METHODS:
+            raise ApiFault("", f"the zip packs {path!r} as no org does; refused")
         with archive.open(member) as stream:
             body = stream.read(limit + 1)
         limit -= len(body)
@@ -160,7 +176,7 @@ def _is_unsafe(member: zipfile.ZipInfo) -> bool:
     link = (member.external_attr >> 16) & 0o170000 == 0o120000
     parts = path.split("/")
     odd = "\\" in path or "\0" in path or ":" in parts[0]
-    return link or odd or path.startswith("/") or ".." in parts
+    return not path or link or odd or path.startswith("/") or ".." in parts
 
 
 def digest(content: Mapping[str, bytes]) -> str:

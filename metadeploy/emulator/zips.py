@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SMALL = 50 * 1024 * 1024
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -63,7 +64,7 @@ def read_zip(data: bytes, limits: Limits = PLATFORM) -> dict[str, bytes]:
 
 def _members(archive: zipfile.ZipFile, packed: int, limits: Limits) -> dict[str, bytes]:
     infos = archive.infolist()
-    if sum(not i.is_dir() for i in infos) > limits.files:
+    if sum(not i.filename.endswith("/") for i in infos) > limits.files:
         raise BadZip(
             f"Maximum number of files in the zip file reached: {limits.files}",
             "LIMIT_EXCEEDED",
@@ -72,7 +73,7 @@ def _members(archive: zipfile.ZipFile, packed: int, limits: Limits) -> dict[str,
     total = 0
     for info in infos:
         path = _safe_path(info)
-        if info.is_dir():
+        if path.endswith("/"):
             continue
         if path in files:
             raise BadZip(f"The zip file is not valid: {path} is in it twice")
@@ -111,6 +112,8 @@ def _safe_path(info: zipfile.ZipInfo) -> str:
             raise BadZip("The zip file is not valid: a name is not UTF-8") from None
     parts = path.rstrip("/").split("/")
     unsafe = any(p in ("", ".", "..") or not p.isprintable() for p in parts)
+    if info.compress_type not in _METHODS:
+        raise BadZip(f"The zip file is not valid: {path} is packed in an odd way")
     if unsafe or "\\" in path or path[1:2] == ":":
         raise BadZip(f"The zip file is not valid: bad path {path!r}")
     return path
