@@ -89,7 +89,7 @@ def test_truth_is_written_the_way_xml_does():
         ("<a>{{ '%s' % 1 }}</a>", "1: 'text' % value is not allowed; use ~"),
         (
             "{% for i in range(90000) %}{{ 'x' * 999999 }}{% endfor %}",
-            "1: the output grows past 50 MB for",
+            "1: the template does or makes more than any needs for",
         ),
         (
             "{% for i in range(900000) %}{% endfor %}",
@@ -102,6 +102,12 @@ def test_a_fault_names_template_line_and_org(text, message):
     assert found.startswith(f"{APP}:{message}")
     if " for" in message:
         assert "for org uat (orgs/uat.yaml) [MD02" in found
+
+
+def test_much_text_of_the_template_itself():
+    big = {"big.j2": "x" * 1_000_000}
+    text = "{% for i in range(60) %}{% include 'big.j2' %}{% endfor %}"
+    assert "1: the output grows past 50 MB for" in problem(text, **big)
 
 
 def test_a_fault_inside_a_macro_names_the_macro_file():
