@@ -15,8 +15,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from emulator import oauth_apps
 from fake_org import FakeOrg
+from raw_server import http
 
-from metadeploy import auth, login, orgfile, refreshing, sf_logins, yamlfile
+from metadeploy import (
+    auth,
+    login,
+    orgfile,
+    refreshing,
+    sf_logins,
+    soap_login,
+    yamlfile,
+)
+from metadeploy.connection import Connection
 from metadeploy.data_api import DataApi
 from metadeploy.emulator.admission import approve
 from metadeploy.emulator.apps import oauth_app
@@ -239,6 +249,53 @@ def test_soap_login_is_refused(org, server, connect, monkeypatch):
     assert "retires in Summer '27" in caught.value.hint
 
 
+GOOD = (
+    "<serverUrl>http://127.0.0.1:1/services/Soap/u/64.0</serverUrl>"
+    "<sessionId>canary.s</sessionId><userId>005000000000001AAA</userId>"
+    "<userInfo><organizationId>00DWs000003xYZ1MAM</organizationId></userInfo>"
+)
+NO_SESSIONS = {
+    "a page": ("<html>", "no session from"),
+    "nothing": ("", "no session from"),
+    "no session": (GOOD.replace("sessionId", "x"), "its answer has no sessionId"),
+    "no org": (GOOD.replace("00DW", "!"), "not a Salesforce id"),
+    "elsewhere": (GOOD.replace("127.0.0.1:1", "a.example"), "http://a.example"),
+}
+
+
+@pytest.mark.parametrize(("inside", "told"), NO_SESSIONS.values(), ids=NO_SESSIONS)
+def test_what_is_no_answer_to_a_soap_login(raw_server, inside, told):
+    whole = f"<e:Envelope xmlns:e='x'><result>{inside}</result></e:Envelope>"
+    server = raw_server(http(inside and whole, Content_Type="text/xml"))
+    connection = Connection(server.url, Secret(""), reach=LOOPBACK)
+    with pytest.raises(AuthError, match=told) as caught:
+        soap_login.log_in(connection, "a@b.c", Secret("canary"), api_version="66.0")
+    assert "canary" not in f"{caught.value!r} {caught.value.hint}"
+    connection.close()
+
+
+@pytest.mark.parametrize(("version", "asked"), [("66.0", "64.0"), ("60.0", "60.0")])
+def test_a_soap_login_goes_by_64_at_most(raw_server, version, asked):
+    server = raw_server(http("", Content_Type="text/xml"))
+    connection = Connection(server.url, Secret(""), reach=LOOPBACK)
+    with pytest.raises(AuthError):
+        soap_login.log_in(connection, "a@b.c", Secret("p"), api_version=version)
+    connection.close()
+    path = f"POST /services/Soap/u/{asked} HTTP/1.1".encode()
+    assert server.requests[0].startswith(path)
+
+
+def test_an_org_that_moves_meanwhile(org, server, connect, sf):
+    about = {"orgId": org.id, "instanceUrl": server.url}
+    sf(accessToken=org.issue_token(admin_of(org)), **about)
+    connection = connect("{flow: sf, username: uat}")
+    end(org, connection)
+    about["instanceUrl"] = server.url.replace("127.0.0.1", "localhost")
+    sf(accessToken=org.issue_token(admin_of(org)), **about)
+    with pytest.raises(AuthError, match="has moved from"):
+        use(connection)
+
+
 AUTH_URLS = {
     "no scheme": "3MVG9:s:canary-r@a.my.salesforce.com",
     "no token": "force://3MVG9:s:@a.my.salesforce.com",
@@ -450,6 +507,20 @@ def test_where_an_org_is_and_whose_key_is_used(org, keys, sf, monkeypatch):
         read, workspace = org_file(org, said), Workspace(keys)
         assert login._address(read, workspace) == where
         assert login.own_key(read, workspace) == key
+
+
+@pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        ("{flow: jwt}", "url"),
+        ("{flow: jwt, url: 'https://a.my.salesforce.com'}", "client_id"),
+        ("{flow: sf}", "username"),
+    ],
+)
+def test_a_login_that_lacks_something(org, connect, said, lacks):
+    with pytest.raises(ConfigError, match=f"org dev has no login.{lacks}") as caught:
+        connect(said)
+    assert "`metadeploy validate`" in caught.value.hint
 
 
 @pytest.mark.parametrize("said", ["{flow: jwt}", "{flow: sf}", "{flow: soap}"])
