@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import ssl
 import threading
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+# The SOAP call of an envelope: the first element of its body.
+_OPERATION = re.compile(rb"<(?:[\w.-]+:)?Body[^>]*>\s*<(?:[\w.-]+:)?([A-Za-z]\w*)")
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 CONNECT_SECONDS = 10.0
@@ -164,6 +168,24 @@ class Connection:
         """
         if not path.startswith("/"):
             raise ApiFault("", f"{path[:80]!r} is no path at {self.url}")
+        begun = time.monotonic()
+        try:
+            answer = self._sent(method, path, body, headers, into)
+        except (Unreachable, LostAnswer) as error:
+            _log(begun, f"{method} {self.url}{path}", body, error.message)
+            raise
+        said = f"{answer.status}, {answer.size} bytes"
+        _log(begun, f"{method} {self.url}{path}", body, said)
+        return answer
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        into: Callable[[bytes], object] | None,
+    ) -> Answer:
         try:
             with self._http.request(
                 method,
@@ -205,6 +227,17 @@ class Connection:
             size,
             _seconds(about.get("Date", "")),
         )
+
+
+def _log(begun: float, what: str, body: bytes | None, said: str) -> None:
+    """Log a call for --debug: never a header, a query's values or a body."""
+    if not _LOG.isEnabledFor(logging.DEBUG):
+        return
+    place, mark, _ = what.partition("?")
+    operation = _OPERATION.search((body or b"")[:4096])
+    name = f" {operation[1].decode()}" if operation else ""
+    took = (time.monotonic() - begun) * 1000
+    _LOG.debug("%s%s%s: %s, %d ms", place, "?…" if mark else "", name, said, took)
 
 
 _FROM_OUTSIDE = (

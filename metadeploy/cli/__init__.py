@@ -16,6 +16,9 @@ from metadeploy.errors import DeployTimeout, LostAnswer, MetadeployError
 
 USAGE, UNKNOWN, PARTLY, DIFFERS, INTERRUPTED = 64, 69, 68, 2, 130
 
+# Set in a command's context when all is to be shown.
+DEBUG = "metadeploy.debug"
+
 # Command → (module, what it does). Help is printed from here, so that nothing else
 # is imported for it; a test compares it with each command's own text.
 COMMANDS = {
@@ -80,13 +83,19 @@ class _Commands(click.Group):
     default=".",
     help="The project, or a folder in it. [default: .]",
 )
+@click.option("--debug", is_flag=True, help="Show each call on stderr, no secrets.")
 @click.pass_context
-def metadeploy(ctx: click.Context, folder: str) -> None:
+def metadeploy(ctx: click.Context, folder: str, debug: bool) -> None:
     """Plan and deploy Salesforce connected apps, their keys, and who may use them.
 
     ORG is an org file's name, a glob, or tag:NAME.
     """
     ctx.obj = folder
+    if debug:
+        from metadeploy.cli import debug as debugging
+
+        ctx.meta[DEBUG] = True
+        debugging.start()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -94,7 +103,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # What gets imported stays: to search it for garbage costs a twentieth of a start.
     gc.set_threshold(50_000)
     words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.excepthook = lambda kind, error, where: _bug(error, words)
+    _have_no_core()
     _leave(run(words))
+
+
+def _have_no_core() -> None:
+    """Have a crash leave no image of our memory, for secrets are in it."""
+    try:
+        import resource
+    except ImportError:  # there is none on Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+
+
+def _bug(error: BaseException, words: Sequence[str]) -> None:
+    from metadeploy.cli.debug import show_bug
+
+    show_bug(error, as_json="--json" in words)
 
 
 def _leave(code: int) -> NoReturn:

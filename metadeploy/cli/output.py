@@ -12,7 +12,7 @@ from typing import TypeAlias
 import click
 
 from metadeploy.errors import InvalidMetadata, MetadeployError, PlanRefused
-from metadeploy.model import Problem
+from metadeploy.model import Problem, secret_texts
 from metadeploy.rules import page
 
 Json: TypeAlias = (
@@ -37,10 +37,12 @@ def document(command: str, body: Document) -> Document:
     return {"schemaVersion": SCHEMA_VERSION, "command": command, **body}
 
 
-def error_document(command: str, message: str, code: int) -> Document:
+def error_document(
+    command: str, message: str, code: int, *, name: str = "UsageError"
+) -> Document:
     """Return the document of a command that could not even begin."""
     said: Document = {
-        "name": "UsageError",
+        "name": name,
         "message": message,
         "hint": "",
         "exitCode": code,
@@ -57,8 +59,8 @@ def error_json(error: MetadeployError) -> dict[str, Json]:
     """Return an error as data: its name, words, and what it carries."""
     found: dict[str, Json] = {
         "name": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
+        "message": masked(error.message),
+        "hint": masked(error.hint),
     }
     if isinstance(error, InvalidMetadata):
         found["problems"] = [problem_json(p) for p in error.problems]
@@ -82,8 +84,16 @@ def problem_json(problem: Problem) -> dict[str, Json]:
 
 def error_text(error: MetadeployError) -> str:
     """Return an error for a person: what happened, then what to do."""
-    hint = f"\n{styled(error.hint, dim=True)}" if error.hint else ""
-    return f"{styled('Error:', fg='red', bold=True)} {shown(error.message)}{hint}"
+    hint = f"\n{styled(shown(masked(error.hint)), dim=True)}" if error.hint else ""
+    message = shown(masked(error.message))
+    return f"{styled('Error:', fg='red', bold=True)} {message}{hint}"
+
+
+def masked(text: str) -> str:
+    """Return text without secrets: an org may say again what it was sent."""
+    from metadeploy.redact import redact  # a command that goes well needs none of it
+
+    return redact(text, secret_texts())
 
 
 def shown(text: str) -> str:

@@ -6,6 +6,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import click
+
+from metadeploy.cli import DEBUG
 from metadeploy.cli.output import shown
 from metadeploy.model import DeployResult
 
@@ -82,5 +85,7 @@ def _state(result: DeployResult) -> str:
 
 
 def is_watched() -> bool:
-    """Tell whether a person sees stderr."""
-    return sys.stderr.isatty()
+    """Tell whether a person sees stderr, and not lines of --debug on it."""
+    context = click.get_current_context(silent=True)
+    debugging = context is not None and DEBUG in context.meta
+    return sys.stderr.isatty() and not debugging
