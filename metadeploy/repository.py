@@ -40,6 +40,9 @@ _WHERE = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE",
 )
+# Of its other variables git is shown these: what -c says above counts more. The rest
+# name programs, or files that it would write its traces to.
+_HARMLESS = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
@@ -146,7 +149,11 @@ def _environment(folder: Path) -> dict[str, str]:
     repository from the folder, and believe the rest if it is the one that git means.
     """
     said = {name: os.environ[name] for name in _WHERE if name in os.environ}
-    rest = {k: v for k, v in os.environ.items() if k not in _WHERE}
+    rest = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith(_HARMLESS)
+    }
     rest.update(_HARDENED_ENVIRONMENT)
     if not said:
         return rest

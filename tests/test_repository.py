@@ -3,6 +3,7 @@ configuration names is run."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -428,3 +429,133 @@ def test_no_object_is_fetched_from_anywhere(repo, trap, tmp_path):
     with pytest.raises(GitError):
         staged(repo)
     assert not sprung.exists()
+
+
+# By each of these git runs what it names, or writes where it says.
+PLANTED = {
+    "GIT_ASKPASS": "{trap}",
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_0": "{trap}",
+    "GIT_CONFIG_KEY_1": "core.hooksPath",
+    "GIT_CONFIG_VALUE_1": "{hooks}",
+    "GIT_CONFIG_GLOBAL": "{config}",
+    "GIT_CONFIG_PARAMETERS": "'core.fsmonitor'='{trap}'",
+    "GIT_CONFIG_SYSTEM": "{config}",
+    "GIT_EDITOR": "{trap}",
+    "GIT_EXEC_PATH": "{hooks}",
+    "GIT_EXTERNAL_DIFF": "{trap}",
+    "GIT_PAGER": "{trap}",
+    "GIT_PROXY_COMMAND": "{trap}",
+    "GIT_SSH": "{trap}",
+    "GIT_SSH_COMMAND": "{trap}",
+    "GIT_TEMPLATE_DIR": "{hooks}",
+    "GIT_TRACE": "{sprung}",
+    "GIT_TRACE2": "{sprung}",
+    "GIT_TRACE2_EVENT": "{sprung}",
+    "GIT_TRACE_SETUP": "{sprung}",
+    "PAGER": "{trap}",
+}
+
+
+def test_nothing_that_the_environment_names_is_run(repo, trap, tmp_path, monkeypatch):
+    sprung, hooks, config = (tmp_path / n for n in ("sprung", "hooks", "config"))
+    hooks.mkdir()
+    for name in ("git-ls-files", "git-cat-file", "git-rev-parse", "post-index-change"):
+        (hooks / name).symlink_to(trap)
+    config.write_text(f"[core]\nfsmonitor = {trap}\nhooksPath = {hooks}\n")
+    places = {"trap": trap, "sprung": sprung, "hooks": hooks, "config": config}
+    for name, text in PLANTED.items():
+        monkeypatch.setenv(name, text.format(**places))
+    subprocess.run(["git", "-C", str(repo), "status"], capture_output=True)
+    assert sprung.exists()  # the trap works where nobody guards against it
+    sprung.unlink()
+    assert staged(repo) == BEFORE
+    assert repository.head(repo)
+    assert not sprung.exists()
+
+
+def unguarded(root, sprung):
+    """Show that git itself would step into the trap, and set it again."""
+    subprocess.run(["git", "-C", str(root), "status"], capture_output=True)
+    assert sprung.exists()
+    sprung.unlink()
+
+
+def test_configuration_from_other_files_is_guarded_too(repo, trap, tmp_path):
+    more = tmp_path / "more"
+    more.write_text(f"[core]\nfsmonitor = {trap}\n")
+    git(repo, "config", "include.path", str(more))
+    git(repo, "config", "includeIf.gitdir:/.path", str(more))
+    unguarded(repo, tmp_path / "sprung")
+    git(repo, "config", "extensions.worktreeConfig", "true")
+    (repo / ".git" / "config.worktree").write_text(more.read_text())
+    assert staged(repo) == BEFORE
+    assert repository.head(repo)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_work_tree_that_the_configuration_moves(repo, trap, tmp_path):
+    """The index is what counts; nothing is read where the configuration points."""
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere, ADMIN, "secret\n")
+    git(repo, "config", "core.worktree", str(elsewhere))
+    git(repo, "config", "core.fsmonitor", str(trap))
+    with contextlib.suppress(GitError):
+        assert "secret\n" not in staged(repo).values()
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_bare_repository_among_the_files(repo, trap, tmp_path):
+    """Files of a commit may look like a repository, with a configuration of theirs."""
+    inner = repo / "templates"
+    git(inner, "init", "-q", "--bare", "bare")
+    git(inner / "bare", "config", "core.fsmonitor", str(trap))
+    git(inner / "bare", "config", "core.bare", "false")
+    git(inner / "bare", "config", "core.worktree", str(repo))
+    unguarded(inner / "bare", tmp_path / "sprung")
+    assert staged(inner / "bare") == {}
+    assert repository.head(inner / "bare") == ""
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_submodule_with_traps_of_its_own(repo, trap, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    write(other, "x")
+    git(other, "add", ".")
+    git(other, "commit", "-qm", "other")
+    git(repo, "submodule", "--quiet", "add", str(other), "templates/other")
+    module = repo / ".git" / "modules" / "templates" / "other"
+    git(module, "config", "core.fsmonitor", str(trap))
+    git(repo, "config", "submodule.recurse", "true")
+    git(repo, "config", "submodule.templates/other.update", f"!{trap}")
+    unguarded(repo, tmp_path / "sprung")
+    assert staged(repo) == BEFORE
+    assert repository.head(repo)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_repository_of_somebody_else(repo, trap, tmp_path):
+    """git looks into nobody's repository but one's own; nor do we talk it into it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a repository away")
+    for path in (repo, repo / ".git"):
+        os.chown(path, 65534, 65534)
+    git(repo.parent, "config", "--file", str(repo / ".git" / "config"),
+        "safe.directory", "*")  # fmt: skip
+    with pytest.raises(GitError):
+        staged(repo)
+    assert repository.head(repo) == ""
+
+
+ODD_FOLDERS = ("-x", "--debug", ":(glob)**", ":/", ":!orgs", "*", "[o]rgs", "a\nb", "")
+
+
+@pytest.mark.parametrize("folder", ODD_FOLDERS)
+def test_a_folder_is_a_folder_whatever_it_is_called(repo, folder):
+    try:
+        assert repository.staged(repo, [folder]) == {}
+    except GitError:
+        assert folder == ""  # git refuses no path at all
