@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from socket import socket
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
 
 import requests
 from msgspec import Struct
@@ -94,7 +95,7 @@ class Connection:
     limit: int = MAX_ANSWER_BYTES
     renew: Callable[[], Secret] | None = field(default=None, repr=False)
     reach: Reach = SALESFORCE
-    _http: requests.Session = field(default_factory=requests.Session, repr=False)
+    _http: requests.Session = field(default_factory=lambda: _Session(), repr=False)
     _renewing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _renewals: int = field(default=0, repr=False)
 
@@ -208,6 +209,11 @@ class Connection:
     def _whole(
         self, response: requests.Response, into: Callable[[bytes], object] | None
     ) -> Answer:
+        if response.is_redirect:
+            # To follow it would be to give the session, and all we sent, to another.
+            where = _place(response.headers["Location"])
+            what = f"HTTP {response.status_code} leads to {where}, and is not followed"
+            raise LostAnswer(what, hint=_OTHER_ADDRESS)
         if not _has_an_end(response):
             # Without a length a cut connection looks like the end of the answer.
             raise LostAnswer("the answer had no length: nobody can tell if it is whole")
@@ -244,6 +250,10 @@ _FROM_OUTSIDE = (
     "The access token was given from outside and has ended: set a new one, or choose a"
     " `flow` under `login` in the org file that can log in again."
 )
+_OTHER_ADDRESS = (
+    "The org may have another address now: set the one under My Domain in its Setup as"
+    " `url` in the org file."
+)
 _STILL_REFUSED = (
     "New sessions are refused too. See the session settings and the app's policies in"
     " Setup."
@@ -269,6 +279,13 @@ def is_jwt(token: Secret) -> bool:
 def _advised(fault: ApiFault, token: Secret, hint: str) -> ApiFault:
     fault.hint = fault.hint or (_NOT_FOR_SOAP if is_jwt(token) else hint)
     return fault
+
+
+class _Session(requests.Session):
+    """A session to which no answer is a redirect: not even to look where it leads."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _InTime(io.RawIOBase):
@@ -385,6 +402,17 @@ def _has_an_end(response: requests.Response) -> bool:
     chunked = about.get("Transfer-Encoding", "").lower() == "chunked"
     measured = about.get("Content-Length", "").isdecimal()
     return chunked or measured or response.status_code in (204, 304)
+
+
+def _place(location: str) -> str:
+    """Return where a redirect leads, without what may be secret in it."""
+    try:
+        parts = urlsplit(location)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "no address"
+    shown = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    return "".join(c for c in shown if c.isascii() and c.isprintable())[:100]
 
 
 def _seconds(date: str) -> float | None:

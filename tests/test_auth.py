@@ -190,7 +190,7 @@ ODD = {
     ),
     "a redirect": (
         http("", 302, Location="https://evil.example"),
-        "HTTP 302 with nothing where JSON was expected",
+        "HTTP 302 leads to https://evil.example, and is not followed",
     ),
     "a list of faults": (
         http('[{"errorCode": "API_DISABLED", "message": "off"}]', 403),

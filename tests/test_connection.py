@@ -14,14 +14,18 @@ import pytest
 from raw_server import http, reset
 from tunnel import Tunnel
 
+from metadeploy import auth
 from metadeploy.connection import (
     MOST_RENEWALS,
     Connection,
     read_json,
 )
+from metadeploy.credentials_api import CredentialsApi
+from metadeploy.data_api import DataApi
 from metadeploy.emulator.injection import Injection
 from metadeploy.errors import ApiFault, AuthError, LostAnswer, Unreachable
-from metadeploy.model import Secret
+from metadeploy.metadata_api import MetadataApi
+from metadeploy.model import DeployOptions, Secret
 from metadeploy.reach import LOOPBACK, Reach
 
 TOKEN = "00Dxx0000000001!canary.token"
@@ -230,13 +234,61 @@ def test_a_server_that_answers_before_it_has_read_all(raw_server, connect):
         assert len(server.requests) == 1  # the rest of the body met a reset first
 
 
+CALLS = {
+    "a SOAP call": lambda c: MetadataApi(c, "66.0").deploy(b"zip", DeployOptions()),
+    "a retrieve": lambda c: MetadataApi(c, "66.0").check_retrieve_status("09S"),
+    "a query": lambda c: DataApi(c, "66.0").query("SELECT Id FROM User"),
+    "a grant": lambda c: DataApi(c, "66.0").grant("0PS", "0H4"),
+    "a revocation": lambda c: DataApi(c, "66.0").revoke("0J0"),
+    "a secret": lambda c: CredentialsApi(c, "66.0").consumer("Portal"),
+    "a token by secret": lambda c: auth.client_credentials(c, "key", Secret("canary")),
+    "a token by refresh": lambda c: auth.refresh(
+        c, "key", refresh_token=Secret("canary"), consumer_secret=None
+    ),
+}
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(raw_server, connect, status):
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_no_redirect_is_followed(raw_server, connect, status, call):
     other = raw_server(http("stolen"))
-    server = raw_server(http("", status, Location=f"{other.url}/steal"))
-    answer = connect(server).call("POST", "/", body=b"session and zip")
-    assert answer.status == status
+    server = raw_server(http("", status, Location=f"{other.url}/steal?sid=canary"))
+    with pytest.raises((LostAnswer, AuthError)) as caught:
+        call(connect(server))
+    said = f"HTTP {status} leads to {other.url}/steal, and is not followed"
+    assert said in str(caught.value)
     assert other.requests == []
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("/login", "/login"),
+        ("//evil.example/x", "://evil.example/x"),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+        (
+            "https://me:canary@evil.example/x?sid=canary#canary",
+            "https://evil.example/x",
+        ),
+        ("https://evil.example/\x1b[2Jx", "https://evil.example/[2Jx"),
+        ("javascript:alert(1)", "alert(1)"),
+        ("https://[::1", "no address"),
+        ("https://evil.example:port/x", "https://evil.example:port/x"),
+        ("/\u00ff\u0100", "/"),
+        ("/" + "a" * 200, "/" + "a" * 99),
+        ("", ""),
+    ],
+)
+def test_where_a_redirect_leads_is_told_without_secrets(
+    raw_server, connect, location, shown
+):
+    server = raw_server(http("", 302, Location=location))
+    with pytest.raises(LostAnswer) as caught:
+        connect(server).call("POST", "/")
+    assert str(caught.value) == f"HTTP 302 leads to {shown}, and is not followed"
+    assert "My Domain" in caught.value.hint
+    assert len(server.requests) == 1
 
 
 def test_the_environment_decides_nothing(raw_server, connect, monkeypatch, tmp_path):
@@ -397,7 +449,7 @@ def test_what_json_says_of_a_fault(raw_server, connect, status, body, code, mess
         ),
         (http("<html>", Content_Type="text/html"), "200 with text/html"),
         (http(""), "200 with nothing"),
-        (http("", 307, Location="https://evil.example"), "307 with nothing"),
+        (http("", 307), "307 with nothing"),
         (http('{"a": '), "200 with nothing"),
         (http(b"\xff\xfe\xff"), "200 with nothing"),
         (http("[" * 100_000), "200 with nothing"),
