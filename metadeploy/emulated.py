@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from metadeploy import privatefile
 from metadeploy.emulator.seed import admin_of
 from metadeploy.emulator.settings import DEFAULT_LICENSES, OrgSettings, UserSpec
 from metadeploy.emulator.state import OrgState, World, open_world
@@ -44,7 +45,7 @@ class EmulatedOrgs:
     def __init__(self, state: Path) -> None:
         """state: the project's .metadeploy folder, which exists."""
         self._folder = state / "emulator"
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        privatefile.make_folder(self._folder)
         self.world: World = open_world(self._folder / "world.sqlite3")
         self._server: RunningServer | None = None
         self._lock = threading.Lock()
@@ -74,9 +75,7 @@ class EmulatedOrgs:
         server = _start(self.world, port=port, tls_port=tls_port)
         self._server = server
         note = {"url": server.url, "pid": os.getpid()}
-        draft = self._folder / f"server.{os.getpid()}.json"
-        draft.write_text(json.dumps(note), "utf-8")
-        draft.replace(self._folder / "server.json")
+        privatefile.replace(self._folder / "server.json", json.dumps(note).encode())
         return server
 
     def url(self) -> str:

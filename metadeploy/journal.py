@@ -145,7 +145,8 @@ class Journal:
         self._alone = threading.Lock()
         self._path = path
         with self._translated():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            os.close(os.open(path, flags, 0o600))
             path.chmod(0o600)
             self._db = sqlite3.connect(
                 path, timeout=20, isolation_level=None, check_same_thread=False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metadeploy import privatefile
 from metadeploy.errors import ConfigError, OrgBusy
 
 
@@ -19,10 +20,11 @@ def alone(folder: Path, org_id: str, timeout: float) -> Iterator[None]:
     when it dies. timeout: seconds to wait for another. Raises OrgBusy.
     """
     # SQLite's own file lock: on every system, and loaded for the journal anyway.
-    folder.mkdir(mode=0o700, exist_ok=True)
+    privatefile.make_folder(folder)
     path = folder / f"{org_id}.lock"
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(path, flags, 0o600))
         held = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(f"cannot use the lock {path.name}: {error}") from error

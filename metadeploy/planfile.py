@@ -25,7 +25,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def dumps(plans: Iterable[Plan]) -> bytes:
     """Return the plans as JSON text, without what is read again anyway."""
     kept = tuple(replace(plan, before=Before()) for plan in plans)
-    return msgspec.json.format(msgspec.json.encode(_File(_VERSION, kept)))
+    file = _File(_VERSION, kept)
+    # Sets have no order of their own: the same plans give the same bytes.
+    return msgspec.json.format(msgspec.json.encode(file, order="deterministic"))
 
 
 def loads(data: bytes) -> tuple[Plan, ...]:

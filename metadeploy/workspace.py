@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from metadeploy import secretsource, sourcetree
+from metadeploy import privatefile, secretsource, sourcetree
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
@@ -48,7 +49,7 @@ class Workspace(Struct, frozen=True):
         try:
             if path.exists():
                 return Secret(path.read_text("ascii"))
-            return Secret(write_private(path, os.urandom(32).hex()))
+            return Secret(privatefile.create(path, os.urandom(32).hex()))
         except (OSError, UnicodeDecodeError) as error:
             what = f"cannot use .metadeploy/{path.name}: {_why(error)}"
             raise ConfigError(what) from error
@@ -105,7 +106,11 @@ class Workspace(Struct, frozen=True):
         data[section] = there
         out = io.StringIO()
         yaml.dump(data, out)
-        replace_text(file, out.getvalue())
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+            privatefile.replace(file, out.getvalue().encode(), mode=mode)
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {_why(error)}") from error
 
     def add_template(self, path: str, text: str) -> None:
         """Write a new template. Raises ConfigError when it is there already."""
@@ -129,9 +134,9 @@ class Workspace(Struct, frozen=True):
                 ".metadeploy is a link: a folder of the project is needed"
             )
         try:
-            self.state.mkdir(mode=0o700, exist_ok=True)
-            with (self.state / ".gitignore").open("x", encoding="ascii") as file:
-                file.write("*\n")
+            privatefile.make_folder(self.state)
+            if not (self.state / ".gitignore").exists():
+                privatefile.create(self.state / ".gitignore", "*\n")
         except FileExistsError:
             if not self.state.is_dir():
                 raise ConfigError(".metadeploy is there, but no folder") from None
@@ -160,37 +165,6 @@ def shipped_macros() -> Mapping[str, str]:
         f"metadeploy/{path.name}": path.read_text("utf-8")
         for path in sorted(_MACROS.glob("*.j2"))
     }
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Replace a file's text in one step: readers see the old one or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path.name}: {_why(error)}") from error
-
-
-def write_private(path: Path, text: str) -> str:
-    """Write a file that only its owner can read, unless it is there; return its text.
-
-    Of several processes that do this at once, all return the same text.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with os.fdopen(os.open(draft, flags, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)  # unlike rename, it never replaces
-    except FileExistsError:
-        return path.read_text("utf-8")
-    finally:
-        draft.unlink()
-    return text
 
 
 def _source_tree(root: Path) -> dict[str, str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -17,9 +15,7 @@ from metadeploy.orgfile import SecretSource
 from metadeploy.workspace import (
     Workspace,
     find,
-    replace_text,
     shipped_macros,
-    write_private,
 )
 
 
@@ -215,7 +211,8 @@ def test_a_state_that_leads_elsewhere_is_refused(root, tmp_path):
 def test_a_planted_link_is_not_written_through(root, tmp_path):
     (root / ".metadeploy").mkdir()
     (root / ".metadeploy" / ".gitignore").symlink_to(tmp_path / "target")
-    Workspace(root).make_state()
+    with pytest.raises(ConfigError, match="gitignore is a link"):
+        Workspace(root).make_state()
     assert not (tmp_path / "target").exists()
 
 
@@ -252,51 +249,6 @@ def test_a_master_of_emulated_orgs_that_is_none(root, data):
         path.write_bytes(data)
     with pytest.raises(ConfigError, match=r"cannot use \.metadeploy/emulated-master"):
         Workspace(root).emulated_master()
-
-
-def test_twenty_write_and_one_text_is_kept(tmp_path, no_umask):
-    path = tmp_path / "state" / "private"
-    together = Barrier(20)
-
-    def work(n):
-        together.wait()
-        return write_private(path, f"text of {n}")
-
-    with ThreadPoolExecutor(20) as pool:
-        told = set(pool.map(work, range(20)))
-    assert told == {path.read_text()}
-    assert mode(path) == 0o600
-    assert mode(path.parent) == 0o700
-    assert list(path.parent.iterdir()) == [path]  # no draft is left
-
-
-def test_two_processes_write_and_one_text_is_kept(tmp_path):
-    path = tmp_path / "private"
-    program = (
-        "import sys; from pathlib import Path;"
-        "from metadeploy.workspace import write_private; sys.stdin.readline();"
-        "print(write_private(Path(sys.argv[1]), sys.argv[2]))"
-    )
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(path), text],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for text in ("one", "two")
-    ]
-    told = {process.communicate("go\n")[0].strip() for process in both}
-    assert told == {path.read_text()}
-
-
-def test_a_text_is_replaced_in_one_step(tmp_path):
-    path = write(tmp_path, "a.yaml", "old")
-    replace_text(path, "new é")
-    assert path.read_text("utf-8") == "new é"
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(ConfigError, match=r"cannot write a\.yaml: No such file"):
-        replace_text(tmp_path / "gone" / "a.yaml", "x")
 
 
 ORG_FILE = """\

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from metadeploy import certs as certificates
+from metadeploy import privatefile
 from metadeploy.certs import WARN_DAYS, Certificate, Use
 from metadeploy.cli import options
 from metadeploy.cli.output import (
@@ -25,7 +26,7 @@ from metadeploy.errors import ConfigError
 from metadeploy.model import Component
 from metadeploy.project import Project
 from metadeploy.render import CERTS
-from metadeploy.workspace import Workspace, write_private
+from metadeploy.workspace import Workspace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SUFFIXES = (".crt", ".cer", ".pem")
@@ -78,6 +79,7 @@ def _create(
     certificate = workspace.root / CERTS / f"{name}.crt"
     if key_file is None:
         key = workspace.make_state() / "certs" / f"{name}.key"
+        privatefile.make_folder(key.parent)
         key_shown = key.relative_to(workspace.root).as_posix()
     else:
         key, key_shown = Path(key_file).expanduser(), key_file
@@ -94,7 +96,7 @@ def _create(
     made = certificates.make(name, days=days, now=_now())
     text = made.private_key.reveal()
     try:
-        if write_private(key, text) != text:
+        if privatefile.create(key, text) != text:
             raise ConfigError(f"{key_shown} is there already: it stays as it is")
         certificate.parent.mkdir(exist_ok=True)
         with certificate.open("x", encoding="ascii") as file:

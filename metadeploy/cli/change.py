@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -313,12 +312,7 @@ def _verified_text(result: Result[Verified]) -> str:
 def _save(path: Path, plans: list[Plan], *, complete: bool) -> None:
     if not complete:
         raise ConfigError(f"not every org could be planned: {path} is not written")
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(planfile.dumps(plans))
-        draft.replace(path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    options.save(path, planfile.dumps(plans))
 
 
 def _load(path: str | None, orgs: tuple[str, ...]) -> tuple[Plan, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from metadeploy import sourcetree
+from metadeploy import privatefile, sourcetree
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
@@ -185,9 +185,10 @@ def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> in
 def _write(path: Path, body: bytes, *, private: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600 if private else 0o644)
-        if private:
-            path.chmod(0o600)
-        path.write_bytes(body)
+        privatefile.refuse_link(path)
+        if not private:
+            path.write_bytes(body)
+            return
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    options.save(path, body)

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import click
 
-from metadeploy import workspace
-from metadeploy.errors import MetadeployError
+from metadeploy import privatefile, workspace
+from metadeploy.errors import ConfigError, MetadeployError
 from metadeploy.project import Project
 from metadeploy.workspace import Workspace
 
@@ -103,6 +103,14 @@ lock_timeout = click.option(
 def find_workspace() -> Workspace:
     """Return the project that -C names, or that the current folder is in."""
     return workspace.find(Path(click.get_current_context().obj))
+
+
+def save(path: Path, data: bytes) -> None:
+    """Write a file that the user named, for its owner alone. Raises ConfigError."""
+    try:
+        privatefile.replace(path, data)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def one_org(project: Project, pattern: str) -> str:
