@@ -104,16 +104,9 @@ def read(at: Path) -> UserConfig:
     Raises ConfigError for one that is not as it should be, or that somebody else
     could have written: its commands run with the user's rights.
     """
-    try:
-        with at.open(encoding="utf-8") as file:
-            _check_owner(os.fstat(file.fileno()), at)
-            text = file.read()
-    except FileNotFoundError:
+    text = own_text(at)
+    if not text:
         return UserConfig()
-    except OSError as error:
-        raise ConfigError(f"cannot read {at}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"cannot read {at}: it is not UTF-8 text") from error
     document = yamlfile.read(text, str(at))
     if document.problems:
         raise ConfigError("\n".join(str(p) for p in document.problems))
@@ -142,6 +135,23 @@ def _sources(config: UserConfig) -> list[SecretSource]:
     if config.master is not None:
         kept.append(config.master)
     return [*kept, *(k.previous for k in kept if k.previous is not None)]
+
+
+def own_text(at: Path) -> str:
+    """Return the text of a file of the user's own, "" where there is none.
+
+    Raises ConfigError for one that somebody else could have written.
+    """
+    try:
+        with at.open(encoding="utf-8") as file:
+            _check_owner(os.fstat(file.fileno()), at)
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise ConfigError(f"cannot read {at}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {at}: it is not UTF-8 text") from error
 
 
 def _check_owner(status: os.stat_result, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from metadeploy import privatefile, secretsource, sourcetree
+from metadeploy import privatefile, secretsource, sourcetree, trust
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
@@ -55,9 +55,14 @@ class Workspace(Struct, frozen=True):
             raise ConfigError(what) from error
 
     def secret(self, source: SecretSource | str) -> Secret:
-        """Return a secret from where an org file says it is. Raises ConfigError."""
+        """Return a secret from where an org file says it is. Raises ConfigError.
+
+        A command that the user has not trusted is not run.
+        """
         if isinstance(source, str):
             return Secret(source)
+        if source.command is not None:
+            trust.check(self.root, source.command)
         return secretsource.read(source, self.root)
 
     def add_values(self, path: str, values: Mapping[str, Plain]) -> None:

@@ -97,8 +97,9 @@ EDGES: dict[str, set[str]] = {
     "secretsource": set(),
     "sf_logins": {"secretsource"},
     "soap_login": {"auth", "connection"},
+    "trust": {"privatefile", "userconfig"},
     "userconfig": set(),
-    "workspace": {"privatefile", "secretsource"},
+    "workspace": {"privatefile", "secretsource", "trust"},
 }
 
 # One caller of it all is the Python API; the command line is another.
@@ -118,6 +119,7 @@ CLI: dict[str, set[str]] = {
     "cli.progress": set(),
     "cli.show": {"deploy", "verify"},
     "cli.start": set(),
+    "cli.trust": {"trust"},
 }
 
 # Libraries, and what of Python's own reaches out: who alone may import each.

@@ -34,6 +34,7 @@ COMMANDS = {
     "migrate": ("adopt", "Make connected apps External Client Apps in some orgs."),
     "keys": ("keys", "List, export, rotate or make consumer keys."),
     "certs": ("certs", "Make certificates, and list when they expire."),
+    "trust": ("trust", "Let the commands run that org files name."),
     "emulator": ("emulator", "Serve, reset or enter emulated orgs."),
 }
 
