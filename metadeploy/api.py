@@ -48,7 +48,7 @@ from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref, Secret
 from metadeploy.orgfile import Org
 from metadeploy.orgjournal import OrgJournal
-from metadeploy.plan import Plan
+from metadeploy.plan import Actual, Plan
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
 from metadeploy.reading import read_actual, resolve_names
@@ -93,6 +93,19 @@ class NoProgress:
 
     def deploying(self, result: DeployResult) -> None:
         """Ignore it."""
+
+
+class Goal(Struct, frozen=True):
+    """What an org is to be like, and why.
+
+    undoes: the run that is taken back, "" where templates say it. Only then count
+    recorded: what that run has deployed, and replaced: apps to be created anew.
+    """
+
+    wanted: Wanted
+    undoes: str = ""
+    recorded: tuple[Component, ...] = ()
+    replaced: frozenset[Ref] = frozenset()
 
 
 ProgressOf = Callable[[str], Progress]
@@ -152,32 +165,28 @@ class Orgs:
         """Return what would make an org match its templates."""
         org = self.project.org(name)
         wanted = self.project.wanted(org)
-        return self.plan_of(org, self.target(org), wanted, allowed=allowed)
+        return self.plan_of(self.target(org), Goal(wanted), allowed)
 
-    def plan_of(
-        self,
-        org: Org,
-        target: Target,
-        wanted: Wanted,
-        *,
-        allowed: frozenset[str],
-        recorded: Iterable[Component] | None = None,
-    ) -> Plan:
-        """Return what would make an org be as `wanted`, whatever says that.
-
-        recorded: what was deployed there last; None: as the journal has it.
-        """
-        journal = self.journal()
+    def plan_of(self, target: Target, goal: Goal, allowed: frozenset[str]) -> Plan:
+        """Return what would take an org to a goal."""
+        journal, wanted = self.journal(), goal.wanted
+        org = self.project.org(wanted.org)
         self._seen[org.name] = journal.changes()
+
+        def renewals(actual: Actual) -> frozenset[Ref]:
+            if goal.undoes:
+                return goal.replaced & {c.ref for c in actual.components}
+            return rotation.renewals(lambda: self.masters(org), wanted, actual)
+
+        def recorded(org_id: str) -> Iterable[Component]:
+            return goal.recorded if goal.undoes else journal.recorded(org_id)
+
         return planning.plan(
             target,
             wanted,
-            # It is kept by org Id, which only the org itself tells.
-            journal.recorded if recorded is None else lambda _: recorded,
+            recorded,
             allowed=allowed,
-            renewals=lambda actual: rotation.renewals(
-                lambda: self.masters(org), wanted, actual
-            ),
+            renewals=renewals,
             unfinished=self._unfinished,
         )
 
@@ -218,8 +227,11 @@ class Orgs:
         allowed: frozenset[str] = frozenset(),
         recheck: bool = True,
         lock_timeout: float = 0.0,
+        goal: Goal | None = None,
     ) -> Outcome:
         """Apply exactly that plan.
+
+        goal: what it was made for, where that is not what the templates say.
 
         timeout: seconds for all of it. recheck: read the org again first, and raise
         StalePlan when it has moved since the plan was made; without it, the plan must
@@ -227,6 +239,7 @@ class Orgs:
         is at work on the org; raises OrgBusy.
         """
         org = self.project.org(plan.wanted.org)
+        goal = goal or Goal(plan.wanted)
         if plan.empty and not recheck:
             return deploy.unchanged(plan)
         with self.alone(plan.facts.org_id, timeout=lock_timeout):
@@ -234,14 +247,14 @@ class Orgs:
             target = self.target(org, until=time.monotonic() + timeout)
             moved = self.journal().changes() != self._seen.get(org.name)
             if recheck or moved or plan.refusals:
-                now = self.plan_of(org, target, plan.wanted, allowed=allowed)
+                now = self.plan_of(target, goal, allowed)
                 if recheck or not now.empty:  # else somebody else has done it
                     planning.check_fresh(plan, now)
                 plan = now
             return deploy.deploy(
                 target,
                 plan,
-                self.org_journal(),
+                self.org_journal(goal.undoes),
                 lambda: self.master(org),
                 options=options or DeployOptions(),
             )
@@ -293,6 +306,14 @@ class Orgs:
         apps = {c.ref.full_name for c in wanted.components if _is_connected_app(c)}
         return any(app in wanted.access for app in apps)
 
+    def org_id(self, org: Org) -> str:
+        """Return the 18-character Id of an org, without asking a real one."""
+        if org.emulated:
+            self.emulated().prepare([org])
+            return self.emulated().world.org(org.name).id
+        assert org.org_id is not None  # only emulated orgs may pin none
+        return org.org_id
+
     def render(
         self, name: str, *, reveal_secrets: bool = False
     ) -> tuple[Mapping[str, bytes], str]:
@@ -305,15 +326,11 @@ class Orgs:
         wanted = self.project.wanted(org)
         raised = Raised(wanted.components, wanted.access, {})
         components = lower_access(wanted.components, raised)
-        org_id, note = org.org_id, ""
-        if org.emulated:
-            self.emulated().prepare([org])
-            org_id = self.emulated().world.org(org.name).id
+        org_id, note = self.org_id(org), ""
         try:
             current = self.master(org)
         except ConfigError as error:
             return package.files(components, org.api_version), str(error)
-        assert org_id is not None  # only emulated orgs may pin none
         keyed = []
         for component in components:
             app = keys.app_of(component)

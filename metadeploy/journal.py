@@ -447,6 +447,13 @@ class Journal:
             {app: frozenset(found) for app, found in access.items()},
         )
 
+    def recorded_before(self, run_id: str) -> tuple[Component, ...]:
+        """Return what a run has replaced of what was recorded."""
+        rows = self._read(
+            "SELECT type, full_name, body FROM recorded_before WHERE run = ?", run_id
+        )
+        return tuple(Component(Ref(type_, name), body) for type_, name, body in rows)
+
     def _read(self, sql: str, *values: object) -> list[Any]:
         with self._transaction():
             return self._db.execute(sql, values).fetchall()

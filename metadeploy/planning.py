@@ -52,10 +52,12 @@ def plan(
         replaced=renewals(actual),
     )
     found = installed.refusals(target.data, made, actual.access)
-    if not made.empty:
-        busy = _in_the_way(target, made, unfinished(actual.facts.org_id))
-        found += tuple(r for r in busy if r.code not in allowed)
-    found += _collisions(target, made) or _creation_blocked(target, made)
+    busy = tuple(_in_the_way(target, made, unfinished)) if not made.empty else ()
+    found += tuple(r for r in busy if r.code not in allowed)
+    collided = _collisions(target, made)
+    found += collided
+    if not collided and all(r.code != "queue" for r in busy):  # it would wait there
+        found += _creation_blocked(target, made)
     risks: tuple[Risk, ...] = ()
     if lockdown.switched_on(made):
         target.progress.step("asking who uses which app")
@@ -65,10 +67,10 @@ def plan(
 
 
 def _in_the_way(
-    target: Target, made: Plan, unfinished: Iterable[str]
+    target: Target, made: Plan, unfinished: Callable[[str], Iterable[str]]
 ) -> Iterator[Refusal]:
     """Yield why now is not the moment: a run of ours is open, or somebody deploys."""
-    for run_id in unfinished:
+    for run_id in unfinished(made.facts.org_id):
         yield Refusal(
             "unfinished",
             f"run {run_id} of this org has not come to its end: nobody knows yet what"

@@ -79,6 +79,19 @@ def find(target: Target, question: Question) -> str | None:
     )
 
 
+def find_run(target: Target, run_id: str) -> str | None:
+    """Return the id of the newest deploy of a run, None where the org has none.
+
+    For a run whose journal is on another machine. Raises LostAnswer.
+    """
+    prefix = f"{_PREFIX}{run_id}_"
+    for seen in _asked(target, target.data.deploys):
+        result = _status(target, seen)
+        if any(m.file_name.startswith(prefix) for m in result.messages):
+            return seen.id
+    return None
+
+
 def _asked(target: Target, read: Callable[[], T]) -> T:
     try:
         return patiently(target, read)
@@ -89,10 +102,14 @@ def _asked(target: Target, read: Callable[[], T]) -> T:
         ) from error
 
 
+def _status(target: Target, seen: DeployRequest) -> DeployResult:
+    return _asked(target, lambda: target.metadata.check_deploy_status(seen.id))
+
+
 def _whose(target: Target, seen: DeployRequest, question: Question) -> _Whose:
     if seen.check_only != question.check_only:
         return _Whose.OTHERS
-    result = _asked(target, lambda: target.metadata.check_deploy_status(seen.id))
+    result = _status(target, seen)
     names = [m.file_name for m in result.messages]
     if any(name.startswith(f"{question.folder}/") for name in names):
         return _Whose.OURS

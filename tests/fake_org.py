@@ -156,7 +156,10 @@ class FakeOrg:
                 self._keep(self.spoil(one))
             for ref in gone:
                 self.kept.pop(ref, None)
-                self.access.pop(ref.full_name, None)
+                if ref.type == "ConnectedApp":
+                    self.access.pop(ref.full_name, None)
+                for holders in self.access.values():
+                    holders.discard(ref)
         self._fault("deploy answer")  # the org has acted by then
         return deploy_id
 
@@ -198,6 +201,10 @@ class FakeOrg:
                 for c in one.components
             )
         return replace(found, id=deploy_id, messages=rows)
+
+    def cancel_deploy(self, deploy_id: str) -> bool:
+        self._call("cancel", deploy_id)
+        return False
 
     def retrieve(self, manifest: Manifest) -> str:
         self._call("retrieve")

@@ -12,7 +12,13 @@ from typing import NoReturn
 import click
 
 from metadeploy import __version__
-from metadeploy.errors import DeployTimeout, LostAnswer, MetadeployError
+from metadeploy.errors import (
+    DeployTimeout,
+    LostAnswer,
+    MetadeployError,
+    Stopped,
+    Unverified,
+)
 
 USAGE, UNKNOWN, PARTLY, DIFFERS, INTERRUPTED = 64, 69, 68, 2, 130
 
@@ -28,6 +34,8 @@ COMMANDS = {
     "validate": ("offline", "Check templates and org files, offline."),
     "plan": ("change", "Show what would make orgs match."),
     "deploy": ("change", "Make orgs match, and prove it."),
+    "runs": ("runs", "List, show, resume or cancel runs."),
+    "rollback": ("runs", "Take a run back: what it changed, created and granted."),
     "verify": ("change", "Compare orgs and log in through their apps."),
     "doctor": ("doctor", "Test login, access and settings, and say what to do."),
     "adopt": ("adopt", "Write templates for apps that orgs already have."),
@@ -162,7 +170,9 @@ def run(words: Sequence[str]) -> int:
 
 def exit_code(error: MetadeployError) -> int:
     """Return the exit code that an error stands for."""
-    return UNKNOWN if isinstance(error, DeployTimeout | LostAnswer) else 1
+    if isinstance(error, DeployTimeout | LostAnswer | Unverified):
+        return UNKNOWN
+    return INTERRUPTED if isinstance(error, Stopped) else 1
 
 
 def _usage(error: click.UsageError, *, as_json: bool) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -12,6 +10,7 @@ import click
 from metadeploy import planfile
 from metadeploy.api import Orgs, Result
 from metadeploy.cli import DIFFERS, options, show
+from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import (
     Json,
     document,
@@ -20,12 +19,11 @@ from metadeploy.cli.output import (
     styled,
     write_json,
 )
-from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
+from metadeploy.cli.work import ask, connect, failed_json, report, watching
 from metadeploy.deploy import Outcome
-from metadeploy.errors import ConfigError, PlanRefused
+from metadeploy.errors import ConfigError
 from metadeploy.model import DeployOptions, TestLevel
 from metadeploy.plan import Plan
-from metadeploy.target import Progress
 from metadeploy.verify import Verified
 
 
@@ -52,14 +50,16 @@ def plan(
 
     Nothing is changed. Without ORG, all orgs of the project are planned.
     """
-    with _orgs(parallelism) as connected:
+    with connect(parallelism) as connected:
         results = _plan_each(connected, connected.project.select(orgs), allowed)
     plans = [r.value for r in results if r.value is not None]
     if out is not None:
         _save(Path(out), plans, complete=len(plans) == len(results))
     if as_json:
         rows = [
-            show.plan_json(r.value) if r.value is not None else _failed_json(r)
+            show.plan_json(r.value)
+            if r.value is not None
+            else failed_json(r.org, r.error)
             for r in results
         ]
         write_json(document("plan", {"orgs": rows}))
@@ -113,7 +113,7 @@ def deploy(
     if not orgs and not saved:
         raise click.UsageError("name the orgs to deploy to, or '*' for all")
     chosen = DeployOptions(check_only=dry_run, test_level=test_level)
-    with _orgs(parallelism) as connected:
+    with connect(parallelism) as connected:
         if saved:
             planned = [Result(p.wanted.org, p) for p in saved]
         else:
@@ -124,7 +124,7 @@ def deploy(
         due = [r.value for r in planned if r.value is not None and not r.value.empty]
         asked = bool(due) and not auto_approve and not any(p.refusals for p in due)
         if asked:
-            _ask(due, dry_run)
+            ask(due, dry_run)
         by_name = {r.org: r for r in planned}
 
         def work(name: str) -> Outcome:
@@ -141,9 +141,13 @@ def deploy(
                 lock_timeout=lock_timeout * 60,
             )
 
-        with _watching(connected):
-            results = connected.each([r.org for r in planned], work)
-    return _report(results, as_json=as_json)
+        named = [r.org for r in planned]
+        with (
+            watching(connected),
+            stoppable(connected, "deploy", named, as_json=as_json),
+        ):
+            results = connected.each(named, work)
+    return report("deploy", results, as_json=as_json)
 
 
 @click.command()
@@ -179,9 +183,9 @@ def verify(
     it allows them, and by each login that the org file has for it. The scopes of a
     token have to be those of the app.
     """
-    with _orgs(parallelism) as connected:
+    with connect(parallelism) as connected:
         names = connected.project.select(orgs)
-        with _watching(connected):
+        with watching(connected):
             results = connected.each(
                 names,
                 lambda name: connected.verify(
@@ -197,32 +201,10 @@ def verify(
     return code or int(any(r.value is not None and not r.value.ok for r in results))
 
 
-@contextmanager
-def _orgs(parallelism: int) -> Iterator[Orgs]:
-    with Orgs(options.find_workspace(), Lines, parallelism) as connected:
-        yield connected
-
-
-@contextmanager
-def _watching(connected: Orgs) -> Iterator[None]:
-    """Show progress for as long as the block runs: alive if somebody watches."""
-    if not is_watched():
-        yield
-        return
-    with Board() as board:
-
-        def on_board(org: str) -> Progress:
-            return OrgOnBoard(board, org)
-
-        before, connected.progress = connected.progress, on_board
-        yield
-        connected.progress = before
-
-
 def _plan_each(
     connected: Orgs, names: Iterable[str], allowed: tuple[str, ...]
 ) -> list[Result[Plan]]:
-    with _watching(connected):
+    with watching(connected):
         return connected.each(
             list(names), lambda name: connected.plan(name, allowed=frozenset(allowed))
         )
@@ -236,52 +218,6 @@ def _show_plans(results: Iterable[Result[Plan]]) -> None:
             click.echo(f"{styled(result.org, bold=True)}  not planned", err=True)
             click.echo(error_text(result.error), err=True)
         click.echo()
-
-
-def _ask(due: list[Plan], dry_run: bool) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            "nobody is there to be asked: --auto-approve answers for scripts"
-        )
-    names = options.joined([p.wanted.org for p in due])
-    what = "Let the org validate this" if dry_run else "Deploy this"
-    click.echo(
-        f"{what} to {names}? Only 'yes' is taken for a yes: ", nl=False, err=True
-    )
-    if sys.stdin.readline().strip() != "yes":
-        raise ConfigError("not confirmed", hint="Nothing was sent.")
-
-
-def _report(results: list[Result[Outcome]], *, as_json: bool) -> int:
-    if as_json:
-        rows = [
-            show.outcome_json(r.value) if r.value is not None else _failed_json(r)
-            for r in results
-        ]
-        write_json(document("deploy", {"orgs": rows}))
-    else:
-        for result in results:
-            if result.value is not None:
-                click.echo(show.outcome_text(result.value))
-            elif result.error is not None:
-                click.echo(error_text(result.error), err=True)
-    code = options.exit_code_of(r.error for r in results)
-    unproven = any(
-        r.value is not None and r.value.verified is not None and not r.value.verified.ok
-        for r in results
-    )
-    return code or int(unproven)
-
-
-def _failed_json(result: Result[Plan] | Result[Outcome]) -> dict[str, Json]:
-    assert result.error is not None
-    failed = isinstance(result.error, PlanRefused)
-    return {
-        "org": result.org,
-        "status": "Refused" if failed else "Failed",
-        "verified": False,
-        "error": error_json(result.error),
-    }
 
 
 def _verified_json(result: Result[Verified]) -> dict[str, Json]:

@@ -123,13 +123,14 @@ def one_org(project: Project, pattern: str) -> str:
 
 def exit_code_of(errors: Iterable[MetadeployError | None]) -> int:
     """Return what several orgs' errors mean together: 68 when only some failed."""
-    from metadeploy.cli import PARTLY, UNKNOWN, exit_code
+    from metadeploy.cli import INTERRUPTED, PARTLY, UNKNOWN, exit_code
 
     codes = [0 if error is None else exit_code(error) for error in errors]
     if not any(codes):
         return 0
-    if UNKNOWN in codes:
-        return UNKNOWN
+    for code in (UNKNOWN, INTERRUPTED):
+        if code in codes:
+            return code
     return PARTLY if 0 in codes else 1
 
 

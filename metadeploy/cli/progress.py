@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +27,8 @@ class Lines:
     def step(self, text: str) -> None:
         if text != self._last:
             self._last = text
-            sys.stderr.write(f"{self._org}: {shown(text)}\n")
+            with suppress(OSError):  # that nobody listens stops no deploy
+                sys.stderr.write(f"{self._org}: {shown(text)}\n")
 
     def deploying(self, result: DeployResult) -> None:
         self.step(_state(result))

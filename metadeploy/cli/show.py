@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from metadeploy.cli.output import Json, shown, styled
 from metadeploy.deploy import Outcome
 from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
-from metadeploy.model import DeployMessage
+from metadeploy.model import DeployMessage, DeployResult
 from metadeploy.plan import NewKey, Plan
 from metadeploy.proof import Proof
+from metadeploy.runs import Followed
 from metadeploy.verify import Verified
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
@@ -38,6 +39,20 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield ""
         yield "  Nothing to do: the org matches."
         return
+    yield from change_lines(plan)
+    for risk in plan.risks:
+        yield ""
+        yield f"  {styled('Risk:', fg='yellow', bold=True)} {shown(risk.message)}"
+    for refusal in plan.refusals:
+        yield ""
+        yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
+        yield f"  {shown(refusal.advice)}"
+    yield ""
+    yield f"  {_summary(plan)}"
+
+
+def change_lines(plan: Plan) -> Iterator[str]:
+    """Yield the changes of a plan as lines, an empty one before each."""
     for ref in plan.replaced:
         yield ""
         yield styled(shown(f"  - {ref}"), fg=_COLOURS["-"], bold=True)
@@ -49,15 +64,6 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     if plan.access_changes:
         yield ""
         yield from map(_access_line, plan.access_changes)
-    for risk in plan.risks:
-        yield ""
-        yield f"  {styled('Risk:', fg='yellow', bold=True)} {shown(risk.message)}"
-    for refusal in plan.refusals:
-        yield ""
-        yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
-        yield f"  {shown(refusal.advice)}"
-    yield ""
-    yield f"  {_summary(plan)}"
 
 
 def _summary(plan: Plan) -> str:
@@ -162,7 +168,7 @@ def outcome_text(outcome: Outcome) -> str:
     if status == "Unchanged":
         return f"{org}  nothing to do: the org matches."
     if outcome.verified is None:
-        return f"{org}  the org would accept it ({outcome.result.id}); nothing is kept."
+        return f"{org}  {_accepted(outcome.result)}"
     word = "deployed and verified" if outcome.verified.ok else "deployed, NOT verified"
     colour = "green" if outcome.verified.ok else "red"
     deploy_id = outcome.result.id or "by records"
@@ -175,6 +181,37 @@ def outcome_text(outcome: Outcome) -> str:
         )
     lines += verified_lines(outcome.verified)
     return "\n".join(lines)
+
+
+def _accepted(result: DeployResult) -> str:
+    return f"the org would accept it ({result.id}); nothing is kept."
+
+
+def followed_text(followed: Followed) -> str:
+    """Return how a deploy ended that another machine sent, for a person."""
+    org, verified = styled(followed.org, bold=True), followed.verified
+    if verified is None:
+        return (
+            f"{org}  the org would accept it ({followed.result.id}); nothing is kept."
+        )
+    word = "deployed, and as the templates say" if verified.ok else "deployed, DIFFERS"
+    colour = "green" if verified.ok else "red"
+    first = f"{org}  {styled(word, fg=colour)}  {followed.result.id}"
+    return "\n".join([first, *verified_lines(verified)])
+
+
+def followed_json(followed: Followed) -> dict[str, Json]:
+    """Return how a deploy ended that another machine sent, as data."""
+    verified, result = followed.verified, followed.result
+    return {
+        "org": followed.org,
+        "deployId": result.id,
+        "status": result.status,
+        "checkOnly": result.check_only,
+        "verified": verified is not None and verified.ok,
+        "proofs": proofs_json(verified.proofs if verified else ()),
+        "messages": [message_json(m) for m in result.messages],
+    }
 
 
 def verified_lines(verified: Verified) -> list[str]:

@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM while orgs are being changed: nothing is lost by either."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from metadeploy.api import Orgs
+from metadeploy.cli import UNKNOWN
+from metadeploy.cli.options import joined
+from metadeploy.cli.output import error_document, write_json
+
+_FIRST = (
+    "\nStopping: nothing more is sent. What an org has taken already is waited for;"
+    "\nCtrl-C again leaves it running.\n"
+)
+
+
+@contextmanager
+def stoppable(
+    connected: Orgs, command: str, names: Sequence[str], *, as_json: bool
+) -> Iterator[None]:
+    """While the block runs, have Ctrl-C stop what is not sent yet.
+
+    A second one, or SIGTERM, leaves at once with 69: what runs in the orgs goes on
+    there, and the journal knows it.
+    """
+
+    def told(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and not connected.stop.is_set():
+            connected.stop.set()
+            _say(_FIRST)
+            return
+        orgs = joined(names) if len(names) < 4 else f"{len(names)} orgs"
+        what = f"left before the end of it: {orgs}"
+        hint = f"`metadeploy runs resume {' '.join(names[:3])}` goes on from there."
+        if as_json:
+            write_json(error_document(command, f"{what}. {hint}", UNKNOWN))
+        _say(f"\nError: {what}\n{hint}\n")
+        sys.stdout.flush()
+        # Whatever stops here, at whatever point, can be resumed: nothing to unwind.
+        os._exit(UNKNOWN)
+
+    before = {n: signal.signal(n, told) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody is there to be told

@@ -1,0 +1,110 @@
+"""What commands that read or change orgs share: connect, show progress, ask, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from metadeploy.api import Orgs, Result
+from metadeploy.cli import options, show
+from metadeploy.cli.output import (
+    Json,
+    document,
+    error_json,
+    error_text,
+    styled,
+    write_json,
+)
+from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
+from metadeploy.deploy import Outcome
+from metadeploy.errors import ConfigError, MetadeployError, PlanRefused, Stopped
+from metadeploy.plan import Plan
+from metadeploy.runs import Followed
+from metadeploy.target import Progress
+
+
+@contextmanager
+def connect(parallelism: int) -> Iterator[Orgs]:
+    with Orgs(options.find_workspace(), Lines, parallelism) as connected:
+        yield connected
+
+
+@contextmanager
+def watching(connected: Orgs) -> Iterator[None]:
+    """Show progress for as long as the block runs: alive if somebody watches."""
+    if not is_watched():
+        yield
+        return
+    with Board() as board:
+
+        def on_board(org: str) -> Progress:
+            return OrgOnBoard(board, org)
+
+        before, connected.progress = connected.progress, on_board
+        yield
+        connected.progress = before
+
+
+def ask(due: list[Plan], dry_run: bool) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "nobody is there to be asked: --auto-approve answers for scripts"
+        )
+    names = options.joined([p.wanted.org for p in due])
+    what = "Let the org validate this" if dry_run else "Deploy this"
+    click.echo(
+        f"{what} to {names}? Only 'yes' is taken for a yes: ", nl=False, err=True
+    )
+    if sys.stdin.readline().strip() != "yes":
+        raise ConfigError("not confirmed", hint="Nothing was sent.")
+
+
+def report(
+    command: str,
+    results: Sequence[Result[Outcome] | Result[Outcome | Followed]],
+    *,
+    as_json: bool,
+) -> int:
+    """Print how each org's run ended, and return the exit code of all."""
+    if as_json:
+        rows = [_row(r) for r in results]
+        write_json(document(command, {"orgs": rows}))
+    else:
+        for result in results:
+            if isinstance(result.value, Outcome):
+                click.echo(show.outcome_text(result.value))
+            elif result.value is not None:
+                click.echo(show.followed_text(result.value))
+            elif result.error is not None:
+                org = styled(result.org, bold=True)
+                click.echo(f"{org}  {error_text(result.error)}", err=True)
+    code = options.exit_code_of(r.error for r in results)
+    return code or int(any(_is_unproven(r.value) for r in results))
+
+
+def _row(result: Result[Outcome] | Result[Outcome | Followed]) -> Json:
+    if isinstance(result.value, Outcome):
+        return show.outcome_json(result.value)
+    if result.value is not None:
+        return show.followed_json(result.value)
+    return failed_json(result.org, result.error)
+
+
+def _is_unproven(found: Outcome | Followed | None) -> bool:
+    verified = None if found is None else found.verified
+    return verified is not None and not verified.ok
+
+
+def failed_json(org: str, error: MetadeployError | None) -> dict[str, Json]:
+    """Return the row of an org that something went wrong for."""
+    assert error is not None  # else there is a value
+    known = {PlanRefused: "Refused", Stopped: "Stopped"}
+    return {
+        "org": org,
+        "status": known.get(type(error), "Failed"),
+        "verified": False,
+        "error": error_json(error),
+    }
