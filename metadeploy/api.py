@@ -509,6 +509,7 @@ class Orgs:
             )
             self._stack.callback(connection.close)
             self._connections[org.name] = connection
+        connection.until = until
         return Target(
             org_id=org.org_id,
             metadata=MetadataApi(connection, org.api_version),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import re
 import ssl
 import threading
@@ -84,6 +85,8 @@ class Connection:
 
     url: scheme and host, no slash at the end. reach: where that may be.
     timeout: seconds for a whole call (the platform's own limit is 10 minutes).
+    until: when a run is over, by time.monotonic(): calls get no longer than that, but
+    for `grace` seconds, within which most answer.
     limit: bytes that an answer may have. renew: logs in again and returns the new
     token; None where the token came from outside. Raises ApiFault, AuthError for what
     no session can be.
@@ -95,6 +98,8 @@ class Connection:
     limit: int = MAX_ANSWER_BYTES
     renew: Callable[[], Secret] | None = field(default=None, repr=False)
     reach: Reach = SALESFORCE
+    until: float = math.inf
+    grace: float = 5.0
     _http: requests.Session = field(default_factory=lambda: _Session(), repr=False)
     _renewing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _renewals: int = field(default=0, repr=False)
@@ -179,6 +184,10 @@ class Connection:
         _log(begun, f"{method} {self.url}{path}", body, said)
         return answer
 
+    def _seconds(self) -> float:
+        left = max(self.until - time.monotonic(), self.grace)
+        return min(left, self.timeout)
+
     def _sent(
         self,
         method: str,
@@ -195,7 +204,7 @@ class Connection:
                 # Packed answers may be cut, or grow without end, and look whole.
                 headers={"Accept-Encoding": "identity", **(headers or {})},
                 # requests takes urllib3's Timeout too, which alone has a total.
-                timeout=cast("float", Timeout(total=self.timeout)),
+                timeout=cast("float", Timeout(total=self._seconds())),
                 allow_redirects=False,
                 stream=True,
             ) as response:

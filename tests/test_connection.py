@@ -343,6 +343,25 @@ def test_a_call_ends_in_time_whatever_drips(raw_server, connect, reply):
     assert 0.3 < took(call) < 2  # each byte comes within 0.05 s; all would take 20 s
 
 
+@pytest.mark.parametrize("left", [0.4, -100.0], ids=["soon over", "over"])
+def test_a_call_ends_with_the_run(raw_server, connect, left):
+    server = raw_server(lambda talk: talk.silence())
+    connection = connect(server, grace=0.4)
+    connection.until = time.monotonic() + left
+
+    def call():
+        with pytest.raises(LostAnswer, match="timed out"):
+            connection.call("GET", "/")
+
+    assert 0.3 < took(call) < 2  # a call of its own has 10 minutes
+
+
+def test_a_call_may_answer_though_the_run_is_over(raw_server, connect):
+    connection = connect(raw_server(http("a")))
+    connection.until = time.monotonic() - 100
+    assert connection.call("GET", "/").body == b"a"
+
+
 def test_a_peer_that_reads_nothing(connect):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
