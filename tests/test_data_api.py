@@ -15,7 +15,15 @@ from metadeploy.emulator.settings import OrgSettings
 from metadeploy.emulator.state import open_world
 from metadeploy.errors import ApiFault, LostAnswer
 from metadeploy.metadata_api import MetadataApi
-from metadeploy.model import METADATA_NS, Component, DeployOptions, Ref, Secret, id18
+from metadeploy.model import (
+    METADATA_NS,
+    Component,
+    DeployOptions,
+    DeployRequest,
+    Ref,
+    Secret,
+    id18,
+)
 from metadeploy.package import pack
 from metadeploy.plan import OrgFacts
 from metadeploy.reach import LOOPBACK
@@ -332,3 +340,38 @@ def test_a_row_id_is_one_step_of_a_path(answering):
     assert (
         b"/sobjects/SetupEntityAccess/..%2F..%2Fx%3Fy HTTP" in data.server.requests[0]
     )
+
+
+# -- the org's deploys
+
+
+def deployed(connection, *components, check_only=False):
+    api = MetadataApi(connection, "66.0")
+    return api.deploy(pack(components, "66.0"), DeployOptions(check_only=check_only))
+
+
+def test_the_last_deploys_are_listed_newest_first(data, connection):
+    assert data.deploys() == ()
+    first = deployed(connection, app("A", "A"))
+    second = deployed(connection, app("B", "B"), check_only=True)
+    failed = deployed(connection, component(Ref("ConnectedApp", "C"), "<odd/>"))
+    rows = data.deploys()
+    assert [row.id for row in rows] == [failed, second, first]
+    assert [row.check_only for row in rows] == [False, True, False]
+    assert [row.status for row in rows] == ["Failed", "Succeeded", "Succeeded"]
+    assert not any(row.running for row in rows)
+    assert {row.created_by for row in rows} == {"Admin"}
+    assert rows[2].total == 1
+
+
+def test_a_deploy_that_waits_is_running(world):
+    org = world.create_org("slow", OrgSettings(deploy_polls=5))
+    made = connection_to(world, org)
+    deployed(made, app("A", "A"))
+    (row,) = DataApi(made, "66.0").deploys()
+    assert (row.status, row.running) == ("Pending", True)
+    made.close()
+
+
+def test_a_deploy_of_a_status_that_nobody_knows_is_running():
+    assert DeployRequest("0Af", "Polishing", False, "Ann").running

@@ -226,3 +226,10 @@ def test_a_zip_with_a_password_is_refused():
         data[data.index(magic) + at] |= 1
     with pytest.raises(ApiFault, match="password required"):
         read_zip(bytes(data))
+
+
+def test_all_of_a_package_can_be_in_a_folder():
+    content = {"package.xml": b"<a/>", "profiles/A.profile": b"<b/>"}
+    inside = read_zip(zip_files(content, "md_run_1"))
+    assert inside == {f"md_run_1/{path}": body for path, body in content.items()}
+    assert read_zip(zip_files(content)) == content

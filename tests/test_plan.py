@@ -25,7 +25,7 @@ from metadeploy.access import AppAccess, raise_access
 from metadeploy.diff import AccessChange, Action
 from metadeploy.keys import KeyChoice
 from metadeploy.model import METADATA_NS, Component, Ref, Secret, Source
-from metadeploy.plan import locate, make_plan, renamed
+from metadeploy.plan import Before, locate, make_plan, renamed
 
 APP = Ref("ConnectedApp", "Portal")
 SET = Ref("PermissionSet", "Portal_API")
@@ -233,6 +233,50 @@ def test_what_is_refused_until_it_is_allowed(about, access, components, codes):
     some = make_plan(actual, wanted, allowed=frozenset(codes[1:]))
     assert [r.code for r in some.refusals] == codes[:1]
     assert some.fingerprint == plan.fingerprint  # allowing changes nothing that is sent
+
+
+def many(count, label="P"):
+    return [permission_set(f"S{n}", label=label) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("there", "changed", "refused"),
+    [(9, 9, False), (10, 3, False), (10, 4, True), (20, 6, False), (20, 7, True)],
+)
+def test_much_of_what_is_there_is_not_changed_at_once(there, changed, refused):
+    """As octoDNS has it: more than 30 %, of ten or more."""
+    actual = actual_of(*many(there))
+    wanted = wanted_of(*many(changed, "new"), *many(there)[changed:], app("New"))
+    plan = make_plan(actual, wanted)
+    assert [r.code for r in plan.refusals] == ["mass-change"] * refused
+    if refused:
+        assert f"changes {changed} of the {there} components" in str(plan.refusals[0])
+
+
+def test_what_is_to_be_absent_is_deleted():
+    actual = actual_of(app(), permission_set("Gone"))
+    gone, never = Ref("PermissionSet", "Gone"), Ref("PermissionSet", "Never")
+    wanted = replace(wanted_of(app()), absent=(gone, never))
+    plan = make_plan(actual, wanted)
+    assert [(c.action, c.ref) for c in plan.changes] == [(Action.DELETE, gone)]
+    assert plan.deleted == (gone,)
+    (refusal,) = plan.refusals
+    assert (refusal.code, refusal.flag) == ("deletion", "--allow-delete")
+    assert "this deletes PermissionSet Gone" in refusal.message
+    files = plan.files(plan.package)
+    assert b"<members>Gone</members>" in files["destructiveChangesPost.xml"]
+    kept = make_plan(actual, wanted_of(app()))
+    assert kept.empty and kept.fingerprint != plan.fingerprint
+    assert plan.before.components == actual_of(permission_set("Gone")).components
+
+
+def test_a_plan_knows_what_it_may_change():
+    actual = actual_of(app(), permission_set("Else"), access={"Portal": {SET, ADMIN}})
+    plan = make_plan(actual, wanted_of(*PORTAL))
+    assert plan.before.absent == (SET,)
+    assert [c.ref for c in plan.before.components] == [APP]
+    assert plan.before.access == {"Portal": {SET, ADMIN}}
+    assert make_plan(actual, wanted_of()).before == Before()
 
 
 def test_a_key_that_is_replaced_is_named():
