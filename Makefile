@@ -6,7 +6,7 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install dev demo check test coverage clients test-clients bench clean
+.PHONY: install dev demo check test coverage fuzz clients test-clients bench clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -40,6 +40,11 @@ test: dev
 # Fails below 100 % of the branches of the core.
 coverage: dev
 	$(BIN)/pytest --numprocesses 2 --cov --cov-report term
+
+# Damaged and invented input, for long; FUZZ="--seconds 600 zip" for one target.
+# With atheris (pip install atheris) where it is there, else with hypothesis.
+fuzz: dev
+	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 # Real Salesforce clients, in a folder of their own; needs npm as well.
 clients: $(CLIENTS)/.installed

@@ -49,7 +49,10 @@ def read(text: str, path: str) -> Document:
         problem = Problem(path, 0, "larger than 1 MB; refused", "MD002")
         return Document({}, {}, (problem,))
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        yaml = YAML(typ="safe", pure=True)
+        # YAML 1.2 lets an anchor be set anew; to warn of it would be to print.
+        yaml.composer.warn_double_anchors = False
+        root = yaml.compose(text)
         builder = _Builder(path)
         value = {} if root is None else builder.build(root, (), 0)
     except MarkedYAMLError as error:

@@ -92,3 +92,9 @@ def test_the_line_of_what_is_not_there():
     document = yamlfile.read("a:\n  b: 1\n", "x")
     assert document.line_of(("a", "b", "c")) == 2
     assert document.line_of(("z",)) == 1
+
+
+def test_an_anchor_may_be_set_anew():
+    document = yamlfile.read("a: &x 1\nb: &x 2\nc: *x\n", "o.yaml")
+    assert document.value == {"a": 1, "b": 2, "c": 2}
+    assert document.problems == ()
