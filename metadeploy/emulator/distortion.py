@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
+import random
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+
+from lxml import etree
 
 from metadeploy.emulator.http1 import Connection, head_of
 from metadeploy.emulator.injection import Injection
@@ -17,6 +22,7 @@ _MAINTENANCE = b"""<!DOCTYPE html>
 <p>Sorry for the inconvenience. We&#39;ll be back shortly.</p></body></html>
 """
 _DTD = b'<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;">]>'
+_DATE = (1980, 1, 1, 0, 0, 0)
 _ZIP_FILE = re.compile(rb"(<zipFile>)([^<]*)(</zipFile>)")
 _END_OF_RESULT = re.compile(rb"(?=</result>)")
 _ROOT = re.compile(rb"(?<=Envelope)(?=[\s>])")
@@ -77,6 +83,34 @@ def _huge_attribute(body: bytes) -> bytes:
     return _ROOT.sub(lambda _: text, body, count=1)
 
 
+def _shuffled(body: bytes) -> bytes:
+    try:
+        root = etree.fromstring(body, etree.XMLParser(resolve_entities=False))
+    except etree.XMLSyntaxError:  # JSON has no order
+        return body
+    for result in root.iter("{*}result"):
+        result[:] = reversed(result)
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def _with_member(text: bytes, content: bytes) -> bytes:
+    """Return a zip, in base64 as the one that is given, with one more file in it."""
+    file = io.BytesIO(base64.b64decode(text))
+    with zipfile.ZipFile(file, "a") as archive:
+        entry = zipfile.ZipInfo("unpackaged/more.txt", _DATE)
+        archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return base64.b64encode(file.getvalue())
+
+
+def _large(text: bytes) -> bytes:
+    # Seeded, so that it is the same each time; and too random to be packed.
+    return _with_member(text, random.Random(8).randbytes(8_000_000))  # noqa: S311
+
+
+def _bomb(text: bytes) -> bytes:
+    return _with_member(text, bytes(64_000_000))
+
+
 def _control_character(body: bytes) -> bytes:
     at = body.rfind(b"</")
     return body[:at] + b"\x0b" + body[at:] if at >= 0 else body + b"\x0b"
@@ -91,9 +125,16 @@ _BODIES: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType(
         "deep": _in_result(b"<a>" * 100_000 + b"</a>" * 100_000),
         "huge-attribute": _huge_attribute,
         "unknown-element": _in_result(b"<somethingNew>1</somethingNew>"),
+        "nil": _in_result(
+            b'<errorMessage xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
+            b' i:nil="true"/>'
+        ),
+        "shuffled": _shuffled,
         "truncated-base64": _zip_file(lambda text: text[:-3]),
         "corrupt-zip": _zip_file(lambda _: base64.b64encode(b"this is not a zip")),
         "empty-zip": _zip_file(lambda _: b""),
+        "large-zip": _zip_file(_large),
+        "zip-bomb": _zip_file(_bomb),
     }
 )
 

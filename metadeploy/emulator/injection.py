@@ -60,9 +60,13 @@ KINDS: Mapping[str, tuple[Point, str]] = MappingProxyType(
         "deep": (Point.ANSWER, "100,000 elements inside one another in the result"),
         "huge-attribute": (Point.ANSWER, "an attribute of 11 MB on the root"),
         "unknown-element": (Point.ANSWER, "an element nobody knows in the result"),
+        "nil": (Point.ANSWER, "an element without a value (xsi:nil) in the result"),
+        "shuffled": (Point.ANSWER, "the elements of the results in another order"),
         "truncated-base64": (Point.ANSWER, "zipFile loses its last characters"),
         "corrupt-zip": (Point.ANSWER, "zipFile is base64 of something else"),
         "empty-zip": (Point.ANSWER, "zipFile is empty"),
+        "large-zip": (Point.ANSWER, "zipFile holds 8 MB more that do not pack"),
+        "zip-bomb": (Point.ANSWER, "zipFile holds 64 MB of nothing in 64 kB"),
         "replace": (Point.ANSWER, "pattern `find` becomes `put` in the body"),
     }
 )
