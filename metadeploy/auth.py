@@ -204,6 +204,7 @@ def _unread(connection: Connection, error: LostAnswer) -> AuthError:
     return AuthError(
         f"no token from {connection.url}: {error.message}",
         hint="Check the URL, then run the same command again.",
+        lost=True,
     )
 
 

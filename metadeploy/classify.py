@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from metadeploy.errors import ApiFault, LostAnswer, MetadeployError, Unreachable
+from metadeploy.errors import (
+    ApiFault,
+    AuthError,
+    LostAnswer,
+    MetadeployError,
+    Unreachable,
+)
 from metadeploy.model import DeployResult
 
 
@@ -51,6 +57,9 @@ _USED_UP = "TotalRequests Limit exceeded"
 def fate(error: MetadeployError) -> Fate:
     """Return what became of the request that ended with this error."""
     if isinstance(error, Unreachable):
+        return Fate.NOT_SENT
+    if isinstance(error, AuthError) and error.lost:
+        # It was for a new session, because the org had not taken the request.
         return Fate.NOT_SENT
     if isinstance(error, LostAnswer):
         return Fate.UNKNOWN

@@ -54,15 +54,22 @@ class StalePlan(MetadeployError):
 class AuthError(MetadeployError):
     """Nobody could be logged in to the org: the OAuth error and its description.
 
-    code, words: "" where the org refused nothing.
+    code, words: "" where the org refused nothing. lost: the answer never arrived.
     """
 
     def __init__(
-        self, message: str, *, code: str = "", words: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        code: str = "",
+        words: str = "",
+        hint: str = "",
+        lost: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
         self.words = words
+        self.lost = lost
 
 
 class ApiFault(MetadeployError):

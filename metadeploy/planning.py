@@ -8,7 +8,13 @@ from msgspec.structs import replace
 
 from metadeploy import externalapp, installed, lockdown, package
 from metadeploy.diff import Action
-from metadeploy.errors import ApiFault, DeployTimeout, LostAnswer, StalePlan
+from metadeploy.errors import (
+    ApiFault,
+    DeployTimeout,
+    LostAnswer,
+    StalePlan,
+    Unreachable,
+)
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref
 from metadeploy.plan import Actual, Plan, Refusal, Risk, make_plan
 from metadeploy.reading import patiently, read_actual, resolve_names, wait
@@ -138,7 +144,7 @@ def _creation_blocked(target: Target, made: Plan) -> tuple[Refusal, ...]:
         # What else the org refuses in it is no news yet: apps are asked for alone.
         until = target.clock.now() + 120
         result = wait(replace(target, progress=_Silent()), deploy_id, until=until)
-    except (ApiFault, DeployTimeout, LostAnswer):
+    except (ApiFault, DeployTimeout, LostAnswer, Unreachable):
         return ()  # it is only asked to warn early; the deploy itself will tell
     blocked = [m.full_name for m in result.messages if CREATION_BLOCKED in m.problem]
     if not blocked:

@@ -46,6 +46,7 @@ LOCKED = "unable to obtain exclusive access to this record"
         (ApiFault("INSUFFICIENT_ACCESS", "no"), Fate.REFUSED),
         (ApiFault("", "the retrieve failed"), Fate.REFUSED),
         (AuthError("no token"), Fate.REFUSED),
+        (AuthError("no whole answer", lost=True), Fate.NOT_SENT),
         (ConfigError("the journal"), Fate.REFUSED),
         (DeployTimeout("0Af", 1.0), Fate.REFUSED),
     ],

@@ -696,6 +696,7 @@ def test_an_org_that_lets_nobody_create_apps_is_asked_first(org):
     "answers",
     [
         {"deploy": [LostAnswer("reset")]},
+        {"deploy": [Unreachable("no network")]},
         {"deploy": [ApiFault("INVALID_OPERATION", "no")]},
         {"poll": [ApiFault("INVALID_SESSION_ID", "expired")]},
         {},
