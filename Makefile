@@ -6,7 +6,7 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install dev demo check test coverage fuzz clients test-clients bench clean
+.PHONY: install dev demo check test soak coverage fuzz clients test-clients bench clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -36,6 +36,10 @@ check: dev
 
 test: dev
 	$(BIN)/pytest
+
+# What the whole suite takes samples of, whole: every call with every fault.
+soak: dev
+	METADEPLOY_SOAK=1 $(BIN)/pytest --numprocesses 2 tests/test_faults.py
 
 # Fails below 100 % of the branches of the core.
 coverage: dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,35 @@ EXAMPLE = REPOSITORY / "metadeploy" / "_scaffold"
 # A busy machine is no failed test.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+# What the tests counted, told at the end of the run.
+_TOLD: Counter[str] = Counter()
+
+
+@pytest.fixture
+def counted(request):
+    """Count something that is told at the end: counted("kill points", 1)."""
+
+    def count(name, number):
+        request.node.user_properties.append(("counted", (name, number)))
+
+    return count
+
+
+def pytest_runtest_logreport(report):
+    # Here too where tests run in several processes: reports come to the first one.
+    if report.when == "call" and report.passed:
+        for kind, value in report.user_properties:
+            if kind == "counted":
+                _TOLD[value[0]] += value[1]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell what was counted."""
+    if _TOLD:
+        told = ", ".join(f"{n:,} {name}" for name, n in sorted(_TOLD.items()))
+        terminalreporter.write_line(told)
 
 
 @dataclass(frozen=True)

@@ -1,177 +1,179 @@
-"""The whole way to an emulated org, with one fault at a time where it hurts.
+"""One fault at a time on the whole way to an org: every call × every kind of fault.
 
-Whatever goes wrong: at most one deploy is sent, the org is as before or as planned, and
-success is said only of an org that matches.
+Whatever goes wrong: at most one deploy is sent, the org is as before or as planned, the
+run's status says which, and one command goes on from there.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import fault_tables
+import invariants
 import pytest
-from fake_org import FakeJournal, FakeOrg, app, holder
+from fault_tables import RUNNING, Cell
+from scene import Detour, Scene, prepare, scene
 
-from metadeploy import deploy as flow
-from metadeploy.access import raise_access
-from metadeploy.connection import MOST_RENEWALS, Connection
-from metadeploy.data_api import DataApi
-from metadeploy.emulator.injection import KINDS, Injection, Point
-from metadeploy.emulator.seed import admin_of
-from metadeploy.emulator.server import serve
-from metadeploy.emulator.state import open_world
-from metadeploy.errors import ApiFault, LostAnswer, MetadeployError
-from metadeploy.metadata_api import MetadataApi
-from metadeploy.model import Secret
-from metadeploy.plan import make_plan
-from metadeploy.reach import LOOPBACK
-from metadeploy.reading import read_actual
-from metadeploy.target import Target
-from metadeploy.wanted import Wanted
+from metadeploy.connection import MOST_RENEWALS
+from metadeploy.deploy import Outcome
+from metadeploy.emulator.injection import KINDS, Injection
 
-WANTED = Wanted.of(
-    "dev", "66.0", raise_access((app(), holder("Portal_API", "Portal"))), {}
+CELLS = (
+    fault_tables.cells() if os.environ.get("METADEPLOY_SOAK") else fault_tables.chosen()
 )
-# Refusing needs a new connection; the others here are tools for other tests.
-ZIPS = {"truncated-base64", "corrupt-zip", "empty-zip"}
-FAULTS = sorted(KINDS.keys() - {"refuse", "replace", "deploy-fails", *ZIPS})
-BOTH = [
-    (kind, applied)
-    for kind in FAULTS
-    for applied in (False, True)
-    if KINDS[kind][0] is Point.BEFORE_APPLY or not applied
-    # An org that says that the session is not valid has not acted.
-    if (kind, applied) != ("session-expired", True)
-]
-HARMLESS = {"bom", "unknown-element", "wrong-type", "session-expired"}
+
+
+class Base(NamedTuple):
+    """What every scene begins with, and what a run without faults makes of it.
+
+    planning: how often each call is made before anything is sent.
+    """
+
+    folder: Path
+    before: dict[str, object]
+    planned: dict[str, object]
+    planning: Counter[str]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Base:
+    folder = tmp_path_factory.mktemp("faults")
+    prepare(folder / "base")
+    (folder / "clean").mkdir()
+    with scene(folder / "base", folder / "clean") as clean:
+        before = clean.has()
+        target = clean.target()
+        clean.plan(target)
+        planning = Counter(clean.requests)
+        clean.close()
+        assert clean.attempt() is not None
+        return Base(folder / "base", before, clean.has(), planning)
 
 
 @pytest.fixture
-def server(tmp_path):
-    world = open_world(tmp_path / "orgs" / "world.db")
-    with serve(world) as running:
-        running.org = world.create_org("dev")
-        yield running
-    world.close()
+def opened(base, tmp_path) -> Iterator[Scene]:
+    with scene(base.folder, tmp_path) as made:
+        yield made
 
 
-@pytest.fixture
-def connection(server):
-    def log_in():
-        return Secret(server.org.issue_token(admin_of(server.org)))
+@pytest.fixture(scope="session")
+def trap() -> Iterator[tuple[str, list[object]]]:
+    """Where no redirect may lead: its URL, and who came all the same."""
+    came: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-    made = Connection(server.url, log_in(), timeout=0.5, renew=log_in, reach=LOOPBACK)
-    yield made
-    made.close()
+        def watch() -> None:
+            while True:
+                try:
+                    sock, peer = listening.accept()
+                except OSError:
+                    return
+                came.append(peer)
+                sock.close()
 
-
-@pytest.fixture
-def target(connection):
-    """The org as the flow sees it; time and proofs are stand-ins'."""
-    stand_in = FakeOrg(proof=None)
-    return Target(
-        org_id=None,
-        metadata=MetadataApi(connection, "66.0"),
-        data=DataApi(connection, "66.0"),
-        prover=stand_in,
-        clock=stand_in,
-        progress=stand_in,
-    )
+        threading.Thread(target=watch, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/", came
+        listening.shutdown(socket.SHUT_RDWR)
 
 
-def injected(server, kind, on, **how):
-    fault = Injection(kind, on, seconds=1.0, size=20 if "slow" in kind else 0, **how)
-    return server.injections.add(fault)
+def program(opened: Scene, cell: Cell, base: Base, location: str) -> str:
+    """Have the fault strike its call; return the injection's key, "" for a detour."""
+    call, fault = cell.call, cell.fault
+    skip = 0
+    if call.name == "token (renewal)":
+        # The session ends when the deploy is asked after; then there is a new login.
+        opened.inject(Injection("session-expired", "checkDeployStatus", skip=1))
+        skip = 1
+    elif cell.phase == RUNNING:
+        skip = sum(
+            n
+            for name, n in base.planning.items()
+            if name.rpartition(" ")[2] == call.on.replace("*/", DATA)
+        )
+    if fault.group == "slow":
+        opened.timeout = 0.3
+    if fault.astray:
+        opened.detour = Detour(fault.name, call.on, skip)
+        return ""
+    how = {"on": call.on, "skip": skip, "location": location, **fault.how}
+    return opened.inject(Injection(**how))
 
 
-def run(target, journal):
-    plan = make_plan(read_actual(target, WANTED), WANTED)
-    return flow.deploy(target, plan, journal, lambda: Secret("m" * 32))
+DATA = "/services/data/v66.0/"
 
 
-def deploys(org):
-    return [about for event, about in org.events() if event == "deploy queued"]
+def how_it_ended(opened: Scene, ended: Outcome | None) -> str:
+    """Return which of `fault_tables.OUTCOMES` it is."""
+    if ended is not None:
+        assert ended.verified is not None and ended.verified.ok
+        return "done"
+    runs = opened.journal.runs()
+    if not runs:
+        return "again"
+    if runs[0].open:
+        return "resume"
+    assert len(runs) == 1
+    return {"NotSent": "not sent"}.get(runs[0].status, runs[0].status.lower())
 
 
-def matches(target):
-    return make_plan(read_actual(target, WANTED), WANTED).empty
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_a_fault_at_a_call(opened, base, trap, counted, cell):
+    key = program(opened, cell, base, trap[0])
+    ended = opened.attempt()
+    struck = opened.server.injections.fired(key) if key else not opened.detour.fault
+    assert struck, "the fault never struck"
+    assert how_it_ended(opened, ended) == fault_tables.expected(cell)
+    searched = invariants.check(opened, ended, base.before, base.planned)
+    opened.server.injections.clear()
+    if ended is None:  # one command goes on
+        unverified = opened.journal.runs()[0].status if opened.journal.runs() else ""
+        ended = opened.attempt()
+        assert ended is not None, opened.errors
+        assert (ended.verified is None) <= (unverified == "Unverified")
+        searched += invariants.check(opened, ended, base.before, base.planned)
+    assert opened.open_run() is None
+    assert opened.matches()
+    assert opened.has() == base.planned
+    assert trap[1] == []
+    counted("calls × faults survived", 1)
+    counted("bytes searched for secrets", searched)
 
 
-@pytest.mark.parametrize(("kind", "applied"), BOTH)
-def test_a_fault_when_the_deploy_is_sent(server, target, kind, applied):
-    key = injected(server, kind, "deploy", applied=applied)
-    journal = FakeJournal([])
-    assert run(target, journal).verified.ok
-    assert server.injections.fired(key) == 1
-    assert journal.status == "Verified"
-    assert journal.recorded == WANTED.components
-    assert len(deploys(server.org)) == 1
-    assert matches(target)
+def test_every_kind_of_fault_is_in_the_table():
+    used = {cell.fault.how.get("kind") for cell in fault_tables.cells()}
+    assert used >= KINDS.keys()
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_when_the_deploy_is_polled(server, target, kind):
-    key = injected(server, kind, "checkDeployStatus")
-    journal = FakeJournal([])
-    assert run(target, journal).verified.ok
-    assert journal.status == "Verified"
-    assert server.injections.fired(key) == 1
-    assert len(deploys(server.org)) == 1
-    assert matches(target)
+def test_the_cells_that_are_chosen_leave_no_call_and_no_fault_out():
+    every, some = fault_tables.cells(), fault_tables.chosen()
+    for part in (
+        lambda c: (c.call.name, c.phase),
+        lambda c: c.fault,
+        lambda c: (c.call.name, c.fault.group),
+    ):
+        assert {str(part(c)) for c in some} == {str(part(c)) for c in every}
 
 
-SLOW = {"slow-headers", "slow-drip"}
-READS = [
-    (read, kind)
-    for read in ("retrieve", "checkRetrieveStatus", "listMetadata", "*/query")
-    for kind in FAULTS
-    if kind not in SLOW
-]
-READS += [("checkRetrieveStatus", kind) for kind in sorted(ZIPS)]
+@pytest.mark.parametrize("call", ["deploy", "checkDeployStatus", "retrieve"])
+def test_a_session_that_ends_again_and_again(opened, call):
+    key = opened.inject(Injection("session-expired", call, times=MOST_RENEWALS))
+    ended = opened.attempt()
+    assert ended is not None and ended.verified.ok
+    assert opened.server.injections.fired(key) == MOST_RENEWALS
 
 
-@pytest.mark.parametrize(("read", "kind"), READS)
-@pytest.mark.parametrize("later", [False, True], ids=["planning", "verifying"])
-def test_a_fault_when_the_org_is_read(server, target, read, kind, later):
-    key = injected(server, kind, read, skip=2 if later else 0)
-    journal = FakeJournal([])
-    ended: MetadeployError | None = None
-    try:
-        outcome = run(target, journal)
-    except ApiFault as error:
-        ended = error
-    if ended is None:
-        assert outcome.verified is not None and outcome.verified.ok
-        assert journal.status == "Verified"
-    else:
-        assert kind in ZIPS
-        assert journal.status in ("", "Unverified")
-        assert journal.recorded == ()
-    struck = server.injections.fired(key)
-    assert struck == 1 or (later and struck == 0)
-    assert len(deploys(server.org)) == (0 if ended is not None and not later else 1)
-
-
-CALLS = ("deploy", "checkDeployStatus", "retrieve", "listMetadata", "*/query")
-
-
-@pytest.mark.parametrize("on", CALLS)
-@pytest.mark.parametrize("times", [1, MOST_RENEWALS])
-def test_a_session_that_ends_again_and_again(server, target, on, times):
-    key = injected(server, "session-expired", on, times=times)
-    assert run(target, FakeJournal([])).verified.ok
-    assert server.injections.fired(key) == times
-    assert len(deploys(server.org)) == 1
-
-
-def test_no_session_lasts(server, target):
-    key = injected(server, "session-expired", "checkDeployStatus", times=0)
-    journal = FakeJournal([])
-    with pytest.raises(LostAnswer, match="goes on, but nobody may ask how"):
-        run(target, journal)
-    assert server.injections.fired(key) == MOST_RENEWALS + 1
-    assert journal.status == "Unknown"
-
-
-def test_a_token_that_is_ended_in_the_middle(server, connection, target):
-    plan = make_plan(read_actual(target, WANTED), WANTED)
-    server.org.revoke_token(connection.token.reveal())
-    outcome = flow.deploy(target, plan, FakeJournal([]), lambda: Secret("m" * 32))
-    assert outcome.verified.ok
+def test_nothing_that_is_open_is_resumed_twice(opened, base):
+    denied = Injection("fault", "checkDeployStatus", skip=1, code="INSUFFICIENT_ACCESS")
+    opened.inject(denied)
+    assert opened.attempt() is None
+    assert opened.resume() is not None
+    spent = opened.requests.total()
+    assert opened.resume() is None
+    assert opened.requests.total() == spent
+    assert opened.has() == base.planned
