@@ -52,8 +52,8 @@ def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
     for path in sorted(set(written)):
         click.echo(f"  + {shown(path)}")
     for note in notes:
-        click.echo(note, err=True)
-    click.echo(f"Next: metadeploy plan {' '.join(names)}", err=True)
+        click.echo(shown(note), err=True)
+    click.echo(shown(f"Next: metadeploy plan {' '.join(names)}"), err=True)
     return 0
 
 
@@ -103,7 +103,7 @@ def migrate(
     for line in dict.fromkeys(lines):
         click.echo(shown(line))
     for path in [] if dry_run else paths:
-        click.echo(f"  ~ {path}")
+        click.echo(shown(f"  ~ {path}"))
     click.echo(
         "An org that has the connected app already keeps it until it is migrated in"
         " Setup or deleted there: see metadeploy plan.",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import click
 
 from metadeploy.cli import options
-from metadeploy.cli.output import Document, document, write_json
+from metadeploy.cli.output import Document, document, shown, write_json
 from metadeploy.emulated import EmulatedOrgs
 from metadeploy.emulator.server import RunningServer
 from metadeploy.errors import ConfigError
@@ -102,7 +102,7 @@ def reset(orgs: tuple[str, ...], as_json: bool) -> int:
         write_json(document("emulator reset", {"orgs": rows}))
     else:
         for row in rows:
-            click.echo(f"{row['org']}  is new: {row['orgId']}")
+            click.echo(shown(f"{row['org']}  is new: {row['orgId']}"))
     return 0
 
 
@@ -157,7 +157,7 @@ def refresh(org: str, source: str, as_json: bool) -> int:
         row: Document = {"org": name, "orgId": org_id, "username": username}
         write_json(document("emulator refresh", {"orgs": [row]}))
     else:
-        click.echo(f"{name}  is a copy of {other} now: {org_id}")
+        click.echo(shown(f"{name}  is a copy of {other} now: {org_id}"))
     return 0
 
 

@@ -165,7 +165,7 @@ def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> in
         name = options.one_org(connected.project, org)
         files, note = connected.render(name, reveal_secrets=reveal_secrets)
     if note:
-        click.echo(note, err=True)
+        click.echo(shown(note), err=True)
     if out is not None:
         for path, body in files.items():
             _write(Path(out) / path, body, private=reveal_secrets)
@@ -177,7 +177,7 @@ def render(org: str, out: str | None, reveal_secrets: bool, as_json: bool) -> in
         click.echo(f"{options.counted(len(files), 'file')} written to {out}.", err=True)
     else:
         for path, content in files.items():
-            click.echo(f"=== {path}")
+            click.echo(shown(f"=== {path}"))
             click.echo(shown(content.decode("utf-8", "replace")))
     return 0
 

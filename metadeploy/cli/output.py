@@ -21,9 +21,11 @@ Json: TypeAlias = (
 Document: TypeAlias = "Mapping[str, Json]"
 
 SCHEMA_VERSION = 1
-# What a terminal would obey instead of showing (C0, C1, bidirectional overrides).
+# What a terminal would obey instead of showing: C0, C1, bidirectional marks; and what
+# nobody sees, or that breaks a line: zero-width, line separators, tags.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\U000e0000-\U000e007f]"
 )
 
 
@@ -104,7 +106,11 @@ def shown(text: str) -> str:
 def styled(
     text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False
 ) -> str:
-    """Return text in colour; `click.echo` takes it out where there is no terminal."""
+    """Return text in colour, safe for a terminal.
+
+    `click.echo` takes the colour out where there is no terminal.
+    """
+    text = shown(text)
     if os.environ.get("NO_COLOR"):
         return text
     return click.style(text, fg=fg, bold=bold or None, dim=dim or None)

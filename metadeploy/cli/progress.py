@@ -28,7 +28,7 @@ class Lines:
         if text != self._last:
             self._last = text
             with suppress(OSError):  # that nobody listens stops no deploy
-                sys.stderr.write(f"{self._org}: {shown(text)}\n")
+                sys.stderr.write(shown(f"{self._org}: {text}") + "\n")
 
     def deploying(self, result: DeployResult) -> None:
         self.step(_state(result))

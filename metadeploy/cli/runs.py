@@ -47,7 +47,7 @@ def list_(orgs: tuple[str, ...], as_json: bool) -> int:
         write_json(document("runs list", {"runs": [_run_json(r) for r in found]}))
     else:
         for line in _table(found):
-            click.echo(line)
+            click.echo(shown(line))
     return 0
 
 
@@ -223,7 +223,7 @@ def _report_resumed(
         for result in results:
             if result.org not in told:
                 org = styled(result.org, bold=True)
-                click.echo(f"{org}  nothing is open: every run came to its end.")
+                click.echo(shown(f"{org}  nothing is open: every run came to its end."))
     return report("runs resume", flat, as_json=as_json)
 
 
@@ -243,7 +243,9 @@ def cancel(org: str, run_id: str, minutes: float, as_json: bool) -> int:
         if not run_id:
             found = known.open(name)
             if not found:
-                click.echo(f"{name}  nothing is open that could be canceled.", err=True)
+                click.echo(
+                    shown(f"{name}  nothing is open that could be canceled."), err=True
+                )
                 return 1
             run_id = found[-1].id
         with watching(connected):

@@ -29,7 +29,7 @@ def plan_text(plan: Plan) -> str:
 def _plan_lines(plan: Plan) -> Iterator[str]:
     facts = plan.facts
     kind = "  PRODUCTION" if facts.production else ""
-    yield f"{styled(plan.wanted.org, bold=True)}  {facts.org_id}{kind}"
+    yield f"{styled(plan.wanted.org, bold=True)}  {shown(facts.org_id)}{kind}"
     if plan.drift:
         yield ""
         yield "  Changed outside metadeploy since it last deployed:"
@@ -171,10 +171,11 @@ def outcome_text(outcome: Outcome) -> str:
         return f"{org}  {_accepted(outcome.result)}"
     word = "deployed and verified" if outcome.verified.ok else "deployed, NOT verified"
     colour = "green" if outcome.verified.ok else "red"
-    deploy_id = outcome.result.id or "by records"
+    deploy_id = shown(outcome.result.id) or "by records"
     lines = [f"{org}  {styled(word, fg=colour)}  {deploy_id}  run {outcome.run_id}"]
     for change in outcome.repaired:
-        lines.append(f"  access was missing after the deploy and is repaired: {change}")
+        what = f"  access was missing after the deploy and is repaired: {change}"
+        lines.append(shown(what))
     for app in outcome.own_keys:
         lines.append(
             f"  {shown(app)}: the org made the key itself, not from the master"

@@ -15,6 +15,7 @@ from metadeploy.cli.output import (
     document,
     error_json,
     error_text,
+    shown,
     styled,
     write_json,
 )
@@ -56,7 +57,9 @@ def ask(due: list[Plan], dry_run: bool) -> None:
     names = options.joined([p.wanted.org for p in due])
     what = "Let the org validate this" if dry_run else "Deploy this"
     click.echo(
-        f"{what} to {names}? Only 'yes' is taken for a yes: ", nl=False, err=True
+        shown(f"{what} to {names}? Only 'yes' is taken for a yes: "),
+        nl=False,
+        err=True,
     )
     if sys.stdin.readline().strip() != "yes":
         raise ConfigError("not confirmed", hint="Nothing was sent.")
