@@ -874,6 +874,32 @@ def test_a_run_of_which_nothing_was_sent_needs_the_org_as_it_was(org, journal):
     assert org.sent == []
 
 
+def test_a_run_that_only_gave_access_by_records_goes_on(org, journal):
+    """What it did before it died is not to be done any more: that is no other org."""
+    for name in ("Data Loader", "Other"):
+        org.installed[name] = f"0H400000000090{len(name):1x}AAA"[:18]
+    package = (holder("Portal_API", "Data Loader", "Other"),)
+    org.kept[SET] = raise_access([holder("Portal_API")]).components[0]
+    plan = planned(org, *package)
+    unfinished = stopped(org, journal, plan, at="begun")
+    org.access = {"Data Loader": {SET}}
+    outcome = go_on(org, journal, unfinished, *package)
+    assert outcome.repaired == (AccessChange("Other", SET, Action.GRANT),)
+    assert (journal.status, org.sent) == ("Verified", [])
+
+
+def test_a_run_by_records_does_not_take_back_what_others_gave(org, journal):
+    org.installed["Data Loader"] = "0H4000000000900AAA"
+    package = (holder("Portal_API", "Data Loader"), holder("Old", "-Data Loader"))
+    for one in raise_access([holder("Portal_API"), holder("Old")]).components:
+        org.kept[one.ref] = one
+    plan = planned(org, *package)
+    unfinished = stopped(org, journal, plan, at="begun")
+    org.access = {"Data Loader": {Ref("PermissionSet", "Old")}}
+    with pytest.raises(StalePlan):
+        go_on(org, journal, unfinished, *package)
+
+
 def test_a_run_that_failed_meanwhile_ends_as_failed(org, journal):
     plan = planned(org, *PORTAL)
     unfinished = stopped(org, journal, plan, at="sent")
