@@ -66,6 +66,8 @@ WANTED = Wanted.of(
     {},
 )
 _ZIP = re.compile(rb"<(?:\w+:)?ZipFile>([^<]*)<")
+# What the org makes anew for each app: ids of 15 or 18 characters.
+_ID = re.compile(rb"\b[08][A-Za-z0-9]{14}(?:[A-Za-z0-9]{3})?\b")
 _CHECK_ONLY = re.compile(rb"<(?:\w+:)?checkOnly>true<")
 
 
@@ -174,6 +176,23 @@ def elsewhere(fault: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
+def has(org: OrgState) -> dict[str, object]:
+    """What an org is like: components, their keys, and holders of apps; no ids."""
+    found: dict[str, object] = {}
+    for kind in org.component_types():
+        for component in org.components(kind):
+            secret = component.extra.get("secret")
+            found[str(component.ref)] = (_ID.sub(b"(id)", component.body), secret)
+    apps = {str(r["Id"]): str(r["Name"]) for r in org.records("ConnectedApplication")}
+    apps |= {c.id: c.ref.full_name for c in org.components("ExternalClientApplication")}
+    sets = {str(r["Id"]): str(r["Name"]) for r in org.records("PermissionSet")}
+    rows = org.records("SetupEntityAccess")
+    found["access"] = sorted(
+        (apps.get(str(r["SetupEntityId"]), "?"), sets[str(r["ParentId"])]) for r in rows
+    )
+    return found
+
+
 @dataclass
 class Scene:
     """The org `dev`, the project that deploys to it, and what has happened so far."""
@@ -197,22 +216,7 @@ class Scene:
     # -- the org from behind
 
     def has(self) -> dict[str, object]:
-        """What the org is like: components and holders of apps, without ids."""
-        found: dict[str, object] = {}
-        for kind in ("ConnectedApp", "PermissionSet"):
-            for component in self.org.components(kind):
-                found[str(component.ref)] = component.body
-        apps = {
-            str(r["Id"]): str(r["Name"])
-            for r in self.org.records("ConnectedApplication")
-        }
-        sets = {str(r["Id"]): str(r["Name"]) for r in self.org.records("PermissionSet")}
-        rows = self.org.records("SetupEntityAccess")
-        found["access"] = sorted(
-            (apps.get(str(r["SetupEntityId"]), "?"), sets[str(r["ParentId"])])
-            for r in rows
-        )
-        return found
+        return has(self.org)
 
     def inject(self, fault: Injection) -> str:
         return self.server.injections.add(fault)
@@ -378,7 +382,7 @@ def scene(base: Path, folder: Path) -> Iterator[Scene]:
     packages: list[Package] = []
     requests: Counter[str] = Counter()
     running = served.RunningServer(
-        partial(_noted, world, packages, requests),
+        partial(noted, world, packages, requests),
         directory=folder / "orgs",
         plan_failure=partial(served._plan_failure, world),
     )
@@ -392,9 +396,10 @@ def scene(base: Path, folder: Path) -> Iterator[Scene]:
         world.close()
 
 
-def _noted(
+def noted(
     world: World, packages: list[Package], requests: Counter[str], request: Request
 ) -> Served:
+    """Have the world answer; note the request, and a package that it took."""
     operation = Subject.of(request.path, "", request.body[:8192]).operation
     requests[operation or f"{request.method} {request.path}"] += 1
     answer = served.answer(world, request)
