@@ -65,7 +65,9 @@ def fuzz(name: str, seconds: int) -> int:
             (corpus / str(number)).write_bytes(seed)
         rows = ["".join(f"\\x{byte:02x}" for byte in word) for word in target.words]
         words.write_text("".join(f'"{row}"\n' for row in rows))
-        flags = [f"-max_total_time={seconds}", f"-dict={words}", "-timeout=60"]
+        flags = [f"-max_total_time={seconds}", "-timeout=60"]
+        if rows:  # an empty dictionary is an error to it
+            flags.append(f"-dict={words}")
         flags += ["-max_len=4096", "-rss_limit_mb=2000", f"-artifact_prefix={HERE}/"]
         atheris.Setup([sys.argv[0], *flags, str(corpus)], target.check)
         atheris.Fuzz()

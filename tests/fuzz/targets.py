@@ -302,7 +302,14 @@ def _targets() -> Iterator[tuple[str, Target]]:
         ),
     )
     saved = make_plan(actual_of(), wanted_of(app(), holder("P", "Portal")))
-    yield "plan", Target(plan, (planfile.dumps([saved]), planfile.dumps([])))
+    yield (
+        "plan",
+        Target(
+            plan,
+            (planfile.dumps([saved]), planfile.dumps([])),
+            _words('null true 1e999 -1 {} [] "" "metadeploy_plan" "plans" \\ud800'),
+        ),
+    )
     yield (
         "http",
         Target(
