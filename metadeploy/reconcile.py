@@ -71,9 +71,10 @@ def find(target: Target, question: Question) -> str | None:
         if now >= closed and not untold:
             # Some orgs may not repeat folders: then its components have to tell.
             return next((i for i, w in whose.items() if w is _Whose.ALIKE), None)
-        if now + pause > target.limits.until:
+        nap = pause if untold else min(pause, closed - now)
+        if now + nap > target.limits.until:
             break
-        target.clock.sleep(pause if untold else min(pause, closed - now))
+        target.clock.sleep(nap)
     raise LostAnswer(
         "nobody knows yet whether the org took the package: it was not there in time"
     )

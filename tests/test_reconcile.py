@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from metadeploy.errors import ApiFault, LostAnswer, Unreachable
 from metadeploy.model import DeployMessage, Ref, id18
-from metadeploy.reconcile import Question, find, folder_of
+from metadeploy.reconcile import Question, find, find_run, folder_of
 from metadeploy.target import Limits
 
 PACKAGE = (app(), holder("Portal_API"))
@@ -51,8 +51,9 @@ def test_a_failed_one_is_ours_too(org):
 def test_an_org_without_it_is_asked_for_the_whole_window(org):
     org.taken = [taken(1, "md_other_1")]
     assert find(org.target(), question()) is None
-    assert org.limits.window <= org.time < org.limits.window + 15
+    assert org.time == org.limits.window
     assert len(org.calls("poll")) == 1  # whose it is, is asked once
+    assert org.steps == ["the answer was lost: asking the org what it has"]
 
 
 def test_what_was_there_before_is_not_looked_at(org):
@@ -98,6 +99,13 @@ def test_an_org_that_does_not_repeat_folders_tells_by_components(org):
     assert find(org.target(), question()) == numbered(1)
 
 
+def test_an_org_that_names_no_files_tells_by_components(org):
+    org.taken = [taken(1)]
+    org.statuses = [result(messages=rows(*PACKAGE))]
+    assert find(org.target(), question()) == numbered(1)
+    assert org.time == org.limits.window  # one with our folder might still show up
+
+
 @pytest.mark.parametrize("has", [(), PACKAGE[:1], (holder("Other"),)])
 def test_other_components_are_of_others(org, has):
     org.taken = [taken(1, components=has)]
@@ -122,9 +130,18 @@ def test_what_the_org_kept_nothing_of_is_in_nobodys_way(org, status):
 
 def test_time_is_over_before_the_window_is(org):
     org.limits = Limits(until=20.0)
-    with pytest.raises(LostAnswer, match="it was not there in time"):
+    with pytest.raises(LostAnswer) as caught:
         find(org.target(), question())
+    assert caught.value.message == (
+        "nobody knows yet whether the org took the package: it was not there in time"
+    )
     assert org.time <= 20
+
+
+def test_the_window_may_end_with_the_time(org):
+    org.limits = Limits(until=60.0, window=60.0)
+    assert find(org.target(), question()) is None
+    assert org.time == 60.0
 
 
 def test_one_that_runs_for_ever(org):
@@ -142,8 +159,12 @@ def test_one_that_runs_for_ever(org):
 def test_an_org_that_does_not_let_us_look(org, call, error):
     org.taken = [taken(1)]
     org.faults[call] = [error] * 9
-    with pytest.raises(LostAnswer, match="we cannot look"):
+    with pytest.raises(LostAnswer) as caught:
         find(org.target(), question())
+    assert caught.value.message == (
+        "nobody knows whether the org took the package, and we cannot look:"
+        f" {error.message}"
+    )
 
 
 def test_a_blip_while_looking(org):
@@ -164,3 +185,27 @@ def test_found_exactly_if_it_is_there(deploys):
     found = find(org.target(), question(known))
     ours = {numbered(n) for n, kind in enumerate(deploys, 1) if kind == "ours"}
     assert (found in ours) if ours else found is None
+
+
+# A run whose journal is on another machine.
+
+
+def test_a_run_is_found_by_its_folder(org):
+    org.taken = [
+        taken(1, folder_of("run1", 1)),
+        taken(2, folder_of("run1", 2)),
+        taken(3, folder_of("run10", 1)),
+        taken(4, "unpackaged"),
+    ]
+    assert find_run(org.target(), "run1") == numbered(2)  # the last thing it did
+    assert find_run(org.target(), "run10") == numbered(3)
+    assert find_run(org.target(), "run") is None
+    assert find_run(org.target(), "run2") is None
+
+
+@pytest.mark.parametrize("call", ["deploys", "poll"])
+def test_a_run_is_not_said_to_be_absent_unseen(org, call):
+    org.taken = [taken(1)]
+    org.faults[call] = [Unreachable("no network")] * 9
+    with pytest.raises(LostAnswer, match="we cannot look: no network"):
+        find_run(org.target(), "run1")
