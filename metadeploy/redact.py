@@ -30,6 +30,9 @@ _VALUE = (
     r"(?:[^\s\"'<>&%\\,;)\]}]|%(?!2[26]|3[CEce])|&(?:amp|#x?[0-9a-f]{1,4});"
     r"|\\(?![\"'nru]))"
 )
+_SCHEME = "(?:Bearer|Basic|OAuth)"
+# What begins like this is no value, but what stands before one, or was masked already.
+_NO_VALUE = rf"[{{\[]|{_GAP}|{_SCHEME}{_GAP}|\*\*\*"
 _NAMES = (
     "access_?token|refresh_?token|id_token|client_?secret|consumer_?secret|assertion"
     "|session_?id|sid|password|passwd|security_?token|private_?key|code_verifier"
@@ -37,7 +40,7 @@ _NAMES = (
 )
 _FIELD = re.compile(
     rf"(?:{_NAMES}){_QUOTE}{_SIGN}{_QUOTE}"
-    rf"(?:(?:Bearer|Basic|OAuth){_GAP}{{1,4}})?(?P<secret>(?![{{\[]){_VALUE}{{3,}})",
+    rf"(?:{_SCHEME}{_GAP}{{1,4}})?(?P<secret>(?!{_NO_VALUE}){_VALUE}{{3,}})",
     re.IGNORECASE,
 )
 _MARK = r"(?:!|%21|&#33;|&#x21;|\\u0021)"
