@@ -6,6 +6,7 @@ own: what goes wrong in one is that org's `error` and stops no other.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
@@ -23,6 +24,7 @@ from metadeploy import (
     deploy,
     doctor,
     externalapp,
+    history,
     keys,
     login,
     master,
@@ -44,11 +46,12 @@ from metadeploy.errors import ConfigError, MetadeployError, OrgBusy, PlanRefused
 from metadeploy.failpoint import reach
 from metadeploy.journal import Journal
 from metadeploy.keys import Credentials, KeyChoice, Masters
+from metadeploy.live import Origin
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref, Secret
 from metadeploy.orgfile import Org
 from metadeploy.orgjournal import OrgJournal
-from metadeploy.plan import Actual, Plan
+from metadeploy.plan import Actual, Plan, Refusal
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
 from metadeploy.reading import read_actual, resolve_names
@@ -100,12 +103,18 @@ class Goal(Struct, frozen=True):
 
     undoes: the run that is taken back, "" where templates say it. Only then count
     recorded: what that run has deployed, and replaced: apps to be created anew.
+    part: in which way it is not all that the project's templates make, "" if it is.
+    promoted_from: the org that has it already. refused: why it may not be deployed,
+    beside what the plan itself says.
     """
 
     wanted: Wanted
     undoes: str = ""
     recorded: tuple[Component, ...] = ()
     replaced: frozenset[Ref] = frozenset()
+    part: str = ""
+    promoted_from: str = ""
+    refused: tuple[Refusal, ...] = ()
 
 
 ProgressOf = Callable[[str], Progress]
@@ -127,6 +136,9 @@ class Orgs:
     parallel: int = _DEFAULT_PARALLEL
     stop: threading.Event = field(default_factory=threading.Event)
     project: Project = field(init=False)
+    _root: Orgs | None = field(init=False, default=None, repr=False)
+    _origins: list[Origin | None] = field(init=False, default_factory=list)
+    _goals: dict[str, Goal] = field(init=False, default_factory=dict, repr=False)
     _stack: ExitStack = field(init=False, default_factory=ExitStack, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _connections: dict[str, Connection] = field(init=False, default_factory=dict)
@@ -147,6 +159,25 @@ class Orgs:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def at(self, commit: str, project: Project) -> Orgs:
+        """Return the same orgs, as a commit's project describes them.
+
+        They share what is open, and close with these.
+        """
+        other = copy.copy(self)
+        other._root = self._root or self
+        other.project, other._origins = project, [Origin(commit)]
+        other._connections, other._goals = {}, {}
+        other.progress = lambda org: self.progress(org)
+        return other
+
+    def origin(self) -> Origin | None:
+        """Return the commit that the project's texts are of; None without git."""
+        with self._lock:
+            if not self._origins:
+                self._origins.append(history.origin(self.workspace, self.project))
+            return self._origins[0]
+
     def each(self, names: Sequence[str], work: Callable[[str], T]) -> list[Result[T]]:
         """Return what `work` makes of each org, in the order of `names`."""
 
@@ -161,11 +192,19 @@ class Orgs:
         with ThreadPoolExecutor(min(self.parallel, len(names))) as pool:
             return list(pool.map(one, names))
 
-    def plan(self, name: str, *, allowed: frozenset[str] = frozenset()) -> Plan:
-        """Return what would make an org match its templates."""
+    def plan(
+        self,
+        name: str,
+        *,
+        allowed: frozenset[str] = frozenset(),
+        goal: Goal | None = None,
+    ) -> Plan:
+        """Return what would make an org match its templates, or another goal."""
         org = self.project.org(name)
-        wanted = self.project.wanted(org)
-        return self.plan_of(self.target(org), Goal(wanted), allowed)
+        goal = goal or Goal(self.project.wanted(org))
+        made = self.plan_of(self.target(org), goal, allowed)
+        self._goals[made.fingerprint] = goal
+        return made
 
     def plan_of(self, target: Target, goal: Goal, allowed: frozenset[str]) -> Plan:
         """Return what would take an org to a goal."""
@@ -181,7 +220,7 @@ class Orgs:
         def recorded(org_id: str) -> Iterable[Component]:
             return goal.recorded if goal.undoes else journal.recorded(org_id)
 
-        return planning.plan(
+        made = planning.plan(
             target,
             wanted,
             recorded,
@@ -189,6 +228,8 @@ class Orgs:
             renewals=renewals,
             unfinished=self._unfinished,
         )
+        refused = (r for r in goal.refused if r.code not in allowed)
+        return replace(made, refusals=(*refused, *made.refusals))
 
     def _unfinished(self, org_id: str) -> list[str]:
         """Return the runs of an org that are open, and that no process is at."""
@@ -231,37 +272,60 @@ class Orgs:
     ) -> Outcome:
         """Apply exactly that plan.
 
-        goal: what it was made for, where that is not what the templates say.
-
+        goal: what it was made for, where that is not what the templates say and
+        `plan` of this object did not make it.
         timeout: seconds for all of it. recheck: read the org again first, and raise
         StalePlan when it has moved since the plan was made; without it, the plan must
         have been made just now. lock_timeout: seconds to wait for another process that
         is at work on the org; raises OrgBusy.
         """
         org = self.project.org(plan.wanted.org)
-        goal = goal or Goal(plan.wanted)
-        if plan.empty and not recheck:
-            return deploy.unchanged(plan)
+        options = options or DeployOptions()
+        goal = goal or self._goals.get(plan.fingerprint)
+        if plan.empty and not plan.refusals and not recheck:
+            journal = self._journal_for(goal, plan)
+            return _with_live(deploy.unchanged(plan), journal, options)
         with self.alone(plan.facts.org_id, timeout=lock_timeout):
             reach("locked")
             target = self.target(org, until=time.monotonic() + timeout)
             moved = self.journal().changes() != self._seen.get(org.name)
             if recheck or moved or plan.refusals:
-                now = self.plan_of(target, goal, allowed)
+                now = self.plan_of(target, goal or Goal(plan.wanted), allowed)
                 if recheck or not now.empty:  # else somebody else has done it
                     planning.check_fresh(plan, now)
                 plan = now
-            return deploy.deploy(
-                target,
-                plan,
-                self.org_journal(goal.undoes),
-                lambda: self.master(org),
-                options=options or DeployOptions(),
+            journal = self._journal_for(goal, plan)
+            outcome = deploy.deploy(
+                target, plan, journal, lambda: self.master(org), options=options
             )
+            return _with_live(outcome, journal, options)
 
     def org_journal(self, undoes: str = "") -> OrgJournal:
         """Return the journal as the flow sees it. undoes: a run that is taken back."""
         return OrgJournal(self.journal(), self.workspace, undoes)
+
+    def _journal_for(self, goal: Goal | None, plan: Plan) -> OrgJournal:
+        """Return the journal for a run of a plan. goal: None for a saved plan."""
+
+        def origin() -> Origin | None:
+            found = self.origin()
+            if found is None or not found.exact:
+                return found
+            part = self._part(plan) if goal is None else goal.part
+            return Origin(found.commit, part)
+
+        undoes, source = (goal.undoes, goal.promoted_from) if goal else ("", "")
+        return OrgJournal(self.journal(), self.workspace, undoes, origin, source)
+
+    def _part(self, plan: Plan) -> str:
+        """Say in which way a plan is not what the templates make, "" if it is."""
+        org = self.project.org(plan.wanted.org)
+        try:
+            wanted = resolve_names(self.target(org), self.project.wanted(org))
+        except MetadeployError as error:
+            return error.message
+        same = wanted.says_what(plan.wanted)
+        return "" if same else "the saved plan is of other templates or values"
 
     def verify(self, name: str, *, wait: float = 0.0, username: str = "") -> Verified:
         """Return what differs in an org, and whether its apps give tokens.
@@ -471,6 +535,8 @@ class Orgs:
 
     def journal(self) -> Journal:
         """Return the project's journal, made when first asked for."""
+        if self._root is not None:
+            return self._root.journal()
         with self._lock:
             if self._journal is None:
                 state = self.workspace.make_state()
@@ -483,6 +549,8 @@ class Orgs:
         # Loaded here and not at the top: who works on real orgs needs no emulator.
         from metadeploy.emulated import EmulatedOrgs
 
+        if self._root is not None:
+            return self._root.emulated()
         with self._lock:
             if self._emulated is None:
                 state = self.workspace.make_state()
@@ -532,6 +600,15 @@ class Orgs:
                 stop=self.stop.is_set,
             ),
         )
+
+
+def _with_live(
+    outcome: Outcome, journal: OrgJournal, options: DeployOptions
+) -> Outcome:
+    """Return an outcome with what became of the org's ref."""
+    if outcome.result.status == "Unchanged" and not options.check_only:
+        journal.unchanged(outcome.plan)
+    return replace(outcome, live=journal.live)
 
 
 def _is_connected_app(component: Component) -> bool:

@@ -26,6 +26,7 @@ from metadeploy.errors import (
     Unverified,
 )
 from metadeploy.failpoint import reach
+from metadeploy.live import Live
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref, Secret
 from metadeploy.plan import Plan, make_plan
 from metadeploy.reading import passes, read_actual, resolve_names, wait
@@ -45,7 +46,8 @@ class Outcome(Struct, frozen=True):
 
     result: the org's own; its status is "Unchanged" where nothing was to do. repaired:
     access that the deploy did not bring about and records did. verified: None where
-    nothing was changed. own_keys: new apps whose key the org made itself.
+    nothing was changed. own_keys: new apps whose key the org made itself. live: what
+    became of the ref that tells which commit the org has; None where nothing did.
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Outcome(Struct, frozen=True):
     repaired: tuple[AccessChange, ...]
     verified: Verified | None
     own_keys: tuple[str, ...] = ()
+    live: Live | None = None
 
 
 def deploy(

@@ -68,6 +68,11 @@ _SCHEMA = (
         full_name TEXT NOT NULL, PRIMARY KEY (run, app, type, full_name)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE run ADD COLUMN exact INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE run ADD COLUMN promoted_from TEXT NOT NULL DEFAULT '';
+    ALTER TABLE run ADD COLUMN live_before TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -76,7 +81,9 @@ class Intent(Struct, frozen=True):
 
     package: SHA-256 of the files to send. git_commit, user: "" where unknown.
     undoes: the run that this one takes back, "" for a deploy. test_level: "" where
-    the org decides.
+    the org decides. exact: what the org is to be like is all that git_commit holds for
+    it. promoted_from: the org that has it already, "" for none. live_before: the
+    commit that was known to be live, "" for none.
     """
 
     org: str
@@ -89,6 +96,9 @@ class Intent(Struct, frozen=True):
     user: str = ""
     undoes: str = ""
     test_level: str = ""
+    exact: bool = False
+    promoted_from: str = ""
+    live_before: str = ""
 
 
 class Send(Struct, frozen=True):
@@ -130,7 +140,8 @@ class Run(Struct, frozen=True):
 _NOTHING = Before()
 _RUN = (
     "SELECT id, org, org_id, started, fingerprint, package, check_only, git_commit,"
-    " user, undoes, test_level, status, deploy_id, finished FROM run"
+    " user, undoes, test_level, exact, promoted_from, live_before, status, deploy_id,"
+    " finished FROM run"
 )
 
 
@@ -202,8 +213,9 @@ class Journal:
         with self._transaction():
             self._db.execute(
                 "INSERT INTO run (id, org, org_id, started, fingerprint, package,"
-                " check_only, git_commit, user, undoes, test_level, plan, status)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Intended')",
+                " check_only, git_commit, user, undoes, test_level, exact,"
+                " promoted_from, live_before, plan, status)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'Intended')",
                 (
                     run_id,
                     intent.org,
@@ -216,6 +228,9 @@ class Journal:
                     intent.user,
                     intent.undoes,
                     intent.test_level,
+                    int(intent.exact),
+                    intent.promoted_from,
+                    intent.live_before,
                     plan,
                 ),
             )
@@ -486,7 +501,8 @@ class Journal:
 
 def _run(row: tuple[Any, ...]) -> Run:
     id_, org, org_id, started, fingerprint, package, check_only, *more = row
-    commit, user, undoes, test_level, status, deploy_id, finished = more
+    commit, user, undoes, test_level, exact, source, live, *end = more
+    status, deploy_id, finished = end
     intent = Intent(
         org,
         org_id,
@@ -498,5 +514,8 @@ def _run(row: tuple[Any, ...]) -> Run:
         user,
         undoes,
         test_level,
+        bool(exact),
+        source,
+        live,
     )
     return Run(id_, intent, status, deploy_id, finished)

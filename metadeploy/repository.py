@@ -26,6 +26,7 @@ _HARDENED_ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_LITERAL_PATHSPECS": "1",
     "LC_ALL": "C",
 }
@@ -50,6 +51,7 @@ _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
 _FLAGS = re.compile(rb"([^\0]+)\0 +ctime:[^\0]*?\tflags: ([0-9a-f]+)\n")
 _INTENT_TO_ADD = 1 << 29
 _SECONDS = 30
+_PUSH_SECONDS = 120
 
 
 class GitError(ConfigError):
@@ -62,6 +64,143 @@ def head(folder: Path) -> str:
         return _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
     except GitError:
         return ""
+
+
+def found(folder: Path) -> bool:
+    """Tell whether a folder is in a repository's work tree."""
+    try:
+        return _git(folder, "rev-parse", "--is-inside-work-tree").strip() == b"true"
+    except GitError:
+        return False
+
+
+def commit_of(folder: Path, name: str) -> str:
+    """Return the commit that a branch, tag, ref or id means. Raises GitError."""
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    try:
+        found = _git(folder, *words, f"{name}^{{commit}}").decode().strip()
+    except GitError:
+        found = ""
+    if not found:
+        raise GitError(f"git knows no commit {name!r} here")
+    return found
+
+
+def ref(folder: Path, name: str) -> str:
+    """Return the commit that a full ref name points at, "" where there is none."""
+    try:
+        return commit_of(folder, name)
+    except GitError:
+        return ""
+
+
+def set_ref(folder: Path, name: str, commit: str) -> None:
+    """Have a full ref name point at a commit; "" takes it away. Raises GitError."""
+    if commit:
+        _git(folder, "update-ref", name, commit)
+    elif ref(folder, name):
+        _git(folder, "update-ref", "-d", name)
+
+
+def is_ancestor(folder: Path, commit: str, of: str) -> bool:
+    """Tell whether a commit is part of another's history, or it itself.
+
+    Raises GitError where only a part of the history is here, and it is not in that.
+    """
+    listed = _git(folder, "rev-list", "--max-count=1", commit, f"^{of}", "--")
+    if not listed.strip():
+        return True
+    if _git(folder, "rev-parse", "--is-shallow-repository").strip() == b"true":
+        raise GitError(
+            "this clone holds a part of the history only",
+            hint="`git fetch --unshallow` brings all of it.",
+        )
+    return False
+
+
+def subjects(folder: Path, commits: Iterable[str]) -> Mapping[str, str]:
+    """Return commit → first line of its message, of those that are here."""
+    asked = sorted(set(commits))
+    if not asked:
+        return {}
+    out = _git(folder, "cat-file", "--batch", data="\n".join(asked).encode() + b"\n")
+    found: dict[str, str] = {}
+    at = 0
+    for commit in asked:
+        end = out.index(b"\n", at)
+        about = out[at:end].split()
+        at = end + 1
+        if len(about) == 3:
+            body, at = out[at : at + int(about[2])], at + int(about[2]) + 1
+            message = body.partition(b"\n\n")[2].lstrip().partition(b"\n")[0]
+            found[commit] = message.decode("utf-8", "replace").strip()
+    return found
+
+
+def committed(
+    root: Path,
+    commit: str,
+    folders: Iterable[str],
+    wanted: Callable[[str], bool] | None = None,
+) -> Mapping[str, bytes]:
+    """Return path → content of what a commit holds below `folders`, from `root`.
+
+    wanted: tells which paths are; default: all. Links and submodules are left out.
+    Raises GitError.
+    """
+    about = ("--", *folders)
+    if len(about) == 1:
+        return {}  # git would take none for all
+    listed = _git(root, "ls-tree", "-r", "-z", commit, *about)
+    found: dict[str, str] = {}
+    for row in listed.split(b"\0")[:-1]:
+        said, _, name = row.partition(b"\t")
+        mode, _, blob = said.decode("ascii").split(" ")
+        path = _text(name)
+        if mode in ("100644", "100755") and (wanted is None or wanted(path)):
+            found[path] = blob
+    blobs = _blobs(root, found.values())
+    return {path: blobs[blob] for path, blob in found.items()}
+
+
+def push(folder: Path, remote: str, name: str) -> None:
+    """Have a remote's ref of that full name be as ours. Raises GitError.
+
+    Transports and helpers are the user's own; of what the repository's configuration
+    could name, no hook, no ssh and no program at the other end is run.
+    """
+    _refuse_programs(folder)
+    words = ("-c", "core.sshCommand=ssh", "push", "--quiet", "--no-verify")
+    more = ("--no-signed", "--no-follow-tags", "--recurse-submodules=no",
+            "--receive-pack=git-receive-pack")  # fmt: skip
+    spec = f"{name}:{name}" if ref(folder, name) else f":{name}"
+    env = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")}
+    for own in _OWN_TRANSPORT:
+        if own in os.environ:
+            env[own] = os.environ[own]
+    env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    env["GIT_ALLOW_PROTOCOL"] = "file:git:http:https:ssh"
+    _run(folder, env, *words, *more, "--", remote, spec, seconds=_PUSH_SECONDS)
+
+
+# How the user's own environment says that git is to reach a remote.
+_OWN_TRANSPORT = ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL")
+# What a repository's own configuration could have a push run (git help config).
+_PROGRAMS = re.compile(
+    r"credential\..*helper|core\.(askpass|gitproxy)|remote\..*\.vcs|include(if)?\..*",
+    re.IGNORECASE,
+)
+
+
+def _refuse_programs(folder: Path) -> None:
+    listed = _git(folder, "config", "--local", "--list", "--name-only", "-z")
+    for name in listed.decode("utf-8", "replace").split("\0"):
+        if _PROGRAMS.fullmatch(name):
+            raise GitError(
+                f"the repository's own configuration sets {name}, which can run"
+                " programs",
+                hint="Push it yourself, if that is meant to be.",
+            )
 
 
 def staged(
@@ -169,14 +308,18 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _run(
-    folder: Path, env: Mapping[str, str], *arguments: str, data: bytes = b""
+    folder: Path,
+    env: Mapping[str, str],
+    *arguments: str,
+    data: bytes = b"",
+    seconds: float = _SECONDS,
 ) -> bytes:
     try:
         done = subprocess.run(  # noqa: S603 - fixed words; paths follow "--"
             ["git", "-C", str(folder), *_HARDENED, *arguments],  # noqa: S607
             input=data,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             env=env,
         )
     except (OSError, subprocess.SubprocessError) as error:

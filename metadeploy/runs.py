@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy import deploy, keys, planfile, rollback
 from metadeploy.api import DEFAULT_WAIT, Goal, Orgs
@@ -122,13 +123,15 @@ class Runs:
             test_level=run.intent.test_level or None,  # type: ignore[arg-type]
         )
         sends = self._orgs.journal().sends(run.id)
-        return deploy.resume(
+        journal = self._orgs.org_journal(undoes)
+        outcome = deploy.resume(
             target,
             Unfinished(run.id, plan, options, sends),
-            self._orgs.org_journal(undoes),
+            journal,
             lambda: self._orgs.master(org),
             replan=lambda: self._orgs.plan_of(target, goal, frozenset()),
         )
+        return replace(outcome, live=journal.live)
 
     def _follow(self, org: Org, target: Target, run_id: str) -> Followed:
         """Wait for a deploy that another machine sent, and compare."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from metadeploy import keys
 from metadeploy.access import AppAccess, Raised
@@ -38,6 +39,10 @@ class Wanted(Struct, frozen=True):
             (app, holder, *place) for (app, holder), place in raised.places.items()
         )
         return cls(org, api_version, raised.components, raised.access, choices, places)
+
+    def says_what(self, other: Wanted) -> bool:
+        """Tell whether another is of the same org and meaning, wherever it is said."""
+        return replace(self, places=()) == replace(other, places=())
 
     def key_choice(self, component: Component, app: str) -> KeyChoice:
         """Return how the app gets its key; one in the template is pinned."""

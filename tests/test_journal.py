@@ -357,7 +357,7 @@ def test_a_later_file_is_left_alone(path, opened):
     later.close()
     with pytest.raises(ConfigError) as caught:
         Journal(path)
-    assert "journal.sqlite3 is of form 99, not 2" in str(caught.value)
+    assert "journal.sqlite3 is of form 99, not 3" in str(caught.value)
     assert caught.value.hint == "Upgrade metadeploy."
 
 

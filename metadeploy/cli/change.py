@@ -24,6 +24,7 @@ from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError
 from metadeploy.model import DeployOptions, TestLevel
 from metadeploy.plan import Plan
+from metadeploy.promotion import Promotion
 from metadeploy.verify import Verified
 
 
@@ -89,6 +90,7 @@ def plan(
 )
 @options.wait("Minutes that all of it may take; then 69 is returned.")
 @options.lock_timeout
+@options.push
 @options.allowances
 @options.parallelism
 @options.as_json
@@ -100,6 +102,8 @@ def deploy(
     test_level: TestLevel | None,
     minutes: float,
     lock_timeout: float,
+    push: bool,
+    remote: str,
     allowed: tuple[str, ...],
     parallelism: int,
     as_json: bool,
@@ -114,6 +118,9 @@ def deploy(
         raise click.UsageError("name the orgs to deploy to, or '*' for all")
     chosen = DeployOptions(check_only=dry_run, test_level=test_level)
     with connect(parallelism) as connected:
+        known = Promotion(connected)
+        if push:
+            known.ready_to_push()
         if saved:
             planned = [Result(p.wanted.org, p) for p in saved]
         else:
@@ -132,7 +139,7 @@ def deploy(
             if found.error is not None:
                 raise found.error
             assert found.value is not None
-            return connected.deploy(
+            outcome = connected.deploy(
                 found.value,
                 options=chosen,
                 timeout=minutes * 60,
@@ -140,6 +147,7 @@ def deploy(
                 recheck=asked or bool(saved),
                 lock_timeout=lock_timeout * 60,
             )
+            return known.push(outcome, remote) if push else outcome
 
         named = [r.org for r in planned]
         with (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from metadeploy import privatefile, sourcetree
+from metadeploy import privatefile
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
@@ -23,11 +23,9 @@ from metadeploy.cli.output import (
 from metadeploy.errors import ConfigError
 from metadeploy.model import Problem, Severity
 from metadeploy.orgfile import Policy
-from metadeploy.project import FOLDERS, Project
 
 if TYPE_CHECKING:
     from metadeploy.rules.suppression import Suppressed
-    from metadeploy.workspace import Workspace
 
 
 @click.command()
@@ -59,7 +57,12 @@ def validate(
     is wrong in those files or folders is told. No key and no network is needed.
     """
     workspace = options.find_workspace()
-    project = _staged(workspace) if staged else workspace.project()
+    if staged:
+        from metadeploy import history
+
+        project = history.staged(workspace, datetime.now(UTC))
+    else:
+        project = workspace.project()
     names = project.select(orgs)
     verdict = project.examine(names, policies=policies)
     inside = _inside(paths, workspace.root)
@@ -111,38 +114,6 @@ def _inside(paths: tuple[str, ...], root: Path) -> Callable[[Problem], bool]:
     return lambda p: any(
         w in (".", p.path) or p.path.startswith(f"{w}/") for w in wanted
     )
-
-
-def _staged(workspace: Workspace) -> Project:
-    from metadeploy import repository
-    from metadeploy.workspace import shipped_macros
-
-    about = (sourcetree.PROJECT_FILE, sourcetree.IGNORE_FILE)
-    texts = _decoded(repository.staged(workspace.root, (*FOLDERS, *about)))
-    if sourcetree.PROJECT_FILE in texts:
-        folders = sourcetree.package_directories(texts[sourcetree.PROJECT_FILE])
-        left_out = sourcetree.ignored(texts.pop(sourcetree.IGNORE_FILE, ""))
-        staged = repository.staged(
-            workspace.root,
-            folders,
-            wanted=lambda path: sourcetree.is_ours(path) and path not in left_out,
-        )
-        texts.update(_decoded(staged))
-    return Project({**shipped_macros(), **texts}, datetime.now(UTC))
-
-
-def _decoded(files: Mapping[str, bytes]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for path, data in files.items():
-        *folders, name = path.split("/")
-        hidden = any(part.startswith(".") for part in (*folders, name))
-        if hidden and path != sourcetree.IGNORE_FILE:
-            continue
-        try:
-            texts[path] = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{path} as staged is not UTF-8 text") from error
-    return texts
 
 
 @click.command()

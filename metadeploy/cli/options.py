@@ -100,6 +100,22 @@ lock_timeout = click.option(
 )
 
 
+def push(command: F) -> F:
+    """Add --push and --remote."""
+    command = click.option(
+        "--remote",
+        metavar="NAME",
+        default="origin",
+        show_default=True,
+        help="Where --push pushes to.",
+    )(command)
+    return click.option(
+        "--push",
+        is_flag=True,
+        help="Push refs/metadeploy/ORG, which tells what is live.",
+    )(command)
+
+
 def find_workspace() -> Workspace:
     """Return the project that -C names, or that the current folder is in."""
     return workspace.find(Path(click.get_current_context().obj))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from metadeploy.cli.output import Json, shown, styled
 from metadeploy.deploy import Outcome
 from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
+from metadeploy.live import Live
 from metadeploy.model import DeployMessage, DeployResult
 from metadeploy.plan import NewKey, Plan
 from metadeploy.proof import Proof
@@ -38,7 +39,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     if plan.empty:
         yield ""
         yield "  Nothing to do: the org matches."
-        return
+        if not plan.refusals:
+            return
     yield from change_lines(plan)
     for risk in plan.risks:
         yield ""
@@ -166,7 +168,8 @@ def outcome_text(outcome: Outcome) -> str:
     org = styled(outcome.plan.wanted.org, bold=True)
     status = outcome.result.status
     if status == "Unchanged":
-        return f"{org}  nothing to do: the org matches."
+        first = f"{org}  nothing to do: the org matches."
+        return "\n".join([first, *_live_lines(outcome.live)])
     if outcome.verified is None:
         return f"{org}  {_accepted(outcome.result)}"
     word = "deployed and verified" if outcome.verified.ok else "deployed, NOT verified"
@@ -181,7 +184,26 @@ def outcome_text(outcome: Outcome) -> str:
             f"  {shown(app)}: the org made the key itself, not from the master"
         )
     lines += verified_lines(outcome.verified)
-    return "\n".join(lines)
+    return "\n".join([*lines, *_live_lines(outcome.live)])
+
+
+def _live_lines(live: Live | None) -> list[str]:
+    """Say which commit an org has now, as far as there is one."""
+    if live is None:
+        return []
+    if live.why:
+        told = _wrapped(shown(f"Not noted as live: {live.why}."), "  ")
+        told += _wrapped(shown(live.hint), "    ")
+    elif live.commit:
+        pushed = f", pushed to {live.pushed}" if live.pushed else ""
+        told = [shown(f"  live: {live.commit[:12]} by {live.ref}{pushed}")]
+    else:
+        told = _wrapped(
+            f"No commit is what the org has now: {live.ref} is no more.", "  "
+        )
+    if live.not_pushed:
+        told += _wrapped(shown(live.not_pushed), "  ")
+    return told
 
 
 def _accepted(result: DeployResult) -> str:
@@ -342,7 +364,22 @@ def outcome_json(outcome: Outcome) -> dict[str, Json]:
         "repaired": [access_json(a) for a in outcome.repaired],
         "proofs": proofs_json(verified.proofs if verified else ()),
         "ownKeys": list(outcome.own_keys),
+        "live": live_json(outcome.live),
         "messages": [message_json(m) for m in outcome.result.messages],
+    }
+
+
+def live_json(live: Live | None) -> Json:
+    """Return what became of an org's ref as data; null where there is none."""
+    if live is None:
+        return None
+    return {
+        "ref": live.ref,
+        "commit": live.commit or None,
+        "why": live.why,
+        "hint": live.hint,
+        "pushed": live.pushed or None,
+        "notPushed": live.not_pushed,
     }
 
 

@@ -97,6 +97,8 @@ def _row(result: Result[Outcome] | Result[Outcome | Followed]) -> Json:
 
 
 def _is_unproven(found: Outcome | Followed | None) -> bool:
+    if isinstance(found, Outcome) and found.live and found.live.not_pushed:
+        return True
     verified = None if found is None else found.verified
     return verified is not None and not verified.ok
 

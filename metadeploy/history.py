@@ -1,0 +1,128 @@
+"""Edge: a project as git has it: staged, at a commit, and what is live where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from metadeploy import repository, sourcetree
+from metadeploy.errors import ConfigError
+from metadeploy.live import Live, Origin, difference, ref_of
+from metadeploy.project import FOLDERS, Project
+from metadeploy.workspace import Workspace, shipped_macros
+
+_Read = Callable[[Iterable[str], Callable[[str], bool] | None], Mapping[str, bytes]]
+
+
+def staged(workspace: Workspace, now: datetime | None = None) -> Project:
+    """Return the project that a commit would hold. Raises ConfigError.
+
+    now: the time that certificates are judged at; None: they are not.
+    """
+    return _project(
+        lambda folders, wanted: repository.staged(workspace.root, folders, wanted),
+        "as staged",
+        now,
+    )
+
+
+def at(workspace: Workspace, commit: str, now: datetime | None = None) -> Project:
+    """Return the project as a commit holds it, as its checkout would be read.
+
+    now: the time that certificates are judged at; None: they are not. Raises
+    ConfigError.
+    """
+    return _project(
+        lambda folders, wanted: repository.committed(
+            workspace.root, commit, folders, wanted
+        ),
+        f"at {commit[:12]}",
+        now,
+    )
+
+
+def _project(read: _Read, when: str, now: datetime | None) -> Project:
+    about = (sourcetree.PROJECT_FILE, sourcetree.IGNORE_FILE)
+    texts = _decoded(read((*FOLDERS, *about), None), FOLDERS, when)
+    patterns = texts.pop(sourcetree.IGNORE_FILE, "")
+    if sourcetree.PROJECT_FILE in texts:
+        folders = sourcetree.package_directories(texts[sourcetree.PROJECT_FILE])
+        left_out = sourcetree.ignored(patterns)
+        found = read(
+            folders, lambda path: sourcetree.is_ours(path) and path not in left_out
+        )
+        texts.update(_decoded(found, folders, when))
+    return Project({**shipped_macros(), **texts}, now)
+
+
+def _decoded(
+    files: Mapping[str, bytes], folders: Iterable[str], when: str
+) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for path, data in files.items():
+        if _is_hidden(path, folders) and path != sourcetree.IGNORE_FILE:
+            continue
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} {when} is not UTF-8 text") from error
+        # Whoever reads a checked-out file as text sees one kind of line end.
+        texts[path] = text.replace("\r\n", "\n").replace("\r", "\n")
+    return texts
+
+
+def _is_hidden(path: str, folders: Iterable[str]) -> bool:
+    inside = [f for f in folders if path.startswith(f)]
+    return all(
+        any(step.startswith(".") for step in path.removeprefix(folder).split("/"))
+        for folder in inside or [""]
+    )
+
+
+def origin(workspace: Workspace, project: Project) -> Origin | None:
+    """Return which commit a project's texts are of; None outside a repository."""
+    if not repository.found(workspace.root):
+        return None
+    commit = repository.head(workspace.root)
+    if not commit:
+        return Origin("", "nothing is committed yet")
+    try:
+        there = at(workspace, commit)
+    except ConfigError as error:
+        return Origin(commit, error.message)
+    return Origin(commit, difference(project.texts, there.texts))
+
+
+def live(workspace: Workspace, org: str) -> str:
+    """Return the commit that is live in an org, "" where no ref tells."""
+    return repository.ref(workspace.root, ref_of(org))
+
+
+def set_live(workspace: Workspace, org: str, commit: str) -> Live:
+    """Note which commit is live in an org, "" for none that anybody knows.
+
+    Where git refuses, that is told in what is returned: the org is as it is.
+    """
+    name = ref_of(org)
+    there = repository.ref(workspace.root, name)
+    if there == commit:
+        return Live(name, commit)
+    try:
+        repository.set_ref(workspace.root, name, commit)
+    except repository.GitError as error:
+        hint = f"Mend it, then `git update-ref {name} {commit}`."
+        return Live(name, there, f"git says: {error.message}", hint)
+    return Live(name, commit)
+
+
+def push(workspace: Workspace, org: str, remote: str) -> None:
+    """Have a remote know what is live in an org. Raises GitError."""
+    name = ref_of(org)
+    try:
+        repository.push(workspace.root, remote, name)
+    except repository.GitError as error:
+        hint = (
+            error.hint or f"Nothing else is left to do but `git push {remote} {name}`."
+        )
+        what = f"{name} is not pushed to {remote}: {error.message}"
+        raise repository.GitError(what, hint=hint) from error
