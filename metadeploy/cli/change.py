@@ -81,13 +81,7 @@ def plan(
 @click.option(
     "--dry-run", is_flag=True, help="Let the org validate it and keep nothing."
 )
-@click.option(
-    "-l",
-    "--test-level",
-    type=click.Choice(TestLevel.__args__),  # type: ignore[attr-defined]
-    metavar="LEVEL",
-    help="Which Apex tests to run. [default: the org's own rule]",
-)
+@options.test_level
 @options.wait("Minutes that all of it may take; then 69 is returned.")
 @options.lock_timeout
 @options.push

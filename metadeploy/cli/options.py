@@ -10,6 +10,7 @@ import click
 
 from metadeploy import privatefile, workspace
 from metadeploy.errors import ConfigError, MetadeployError
+from metadeploy.model import TestLevel
 from metadeploy.project import Project
 from metadeploy.workspace import Workspace
 
@@ -90,6 +91,13 @@ def wait(text: str) -> Callable[[F], F]:
     )
 
 
+test_level = click.option(
+    "-l",
+    "--test-level",
+    type=click.Choice(TestLevel.__args__),  # type: ignore[attr-defined]
+    metavar="LEVEL",
+    help="Which Apex tests to run. [default: the org's own rule]",
+)
 lock_timeout = click.option(
     "--lock-timeout",
     type=click.FloatRange(0, 1440),

@@ -56,7 +56,7 @@ def _table(found: Sequence[Run]) -> list[str]:
         return ["Nothing has run yet."]
     width = max(3, *(len(r.intent.org) for r in found))
     rows = [
-        f"{r.id}  {r.intent.org:<{width}}  {_when(r.intent.started)}  {_status(r):<10}"
+        f"{r.id}  {r.intent.org:<{width}}  {when(r.intent.started)}  {_status(r):<10}"
         f"  {r.deploy_id or ''}".rstrip()
         for r in found
     ]
@@ -68,11 +68,13 @@ def _status(run: Run) -> str:
     return f"{run.status} *" if run.open else run.status
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
+    """Return a time for a person, in the zone of this machine."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
-def _iso(seconds: float | None) -> str | None:
+def iso(seconds: float | None) -> str | None:
+    """Return a time as data."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
@@ -84,13 +86,15 @@ def _run_json(run: Run) -> dict[str, Json]:
         "orgId": said.org_id,
         "status": run.status,
         "open": run.open,
-        "begun": _iso(said.started),
-        "finished": _iso(run.finished),
+        "begun": iso(said.started),
+        "finished": iso(run.finished),
         "deployId": run.deploy_id,
         "checkOnly": said.check_only,
         "undoes": said.undoes or None,
         "user": said.user,
         "commit": said.git_commit,
+        "exact": said.exact,
+        "promotedFrom": said.promoted_from or None,
         "fingerprint": said.fingerprint,
     }
 
@@ -118,7 +122,7 @@ def _shown_json(found: Shown) -> dict[str, Json]:
         for s in found.sends
     ]
     events: Json = [
-        {"at": _iso(e.at), "status": e.status, "detail": e.detail} for e in found.events
+        {"at": iso(e.at), "status": e.status, "detail": e.detail} for e in found.events
     ]
     changes = show.changes_json(found.plan) if found.plan is not None else None
     return {
@@ -137,7 +141,7 @@ def _shown_lines(found: Shown) -> list[str]:
     lines = [
         f"{said.org}  {said.org_id}  {kind}",
         f"  run       {run.id}  {_status(run)}",
-        f"  begun     {_when(said.started)} by {said.user or 'nobody known'}",
+        f"  begun     {when(said.started)} by {said.user or 'nobody known'}",
         f"  commit    {said.git_commit or '(none)'}",
         f"  plan      {said.fingerprint[:12]}",
     ]

@@ -6,10 +6,11 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from metadeploy.cli.output import Json, shown, styled
+from metadeploy.delta import Delta
 from metadeploy.deploy import Outcome
 from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
 from metadeploy.live import Live
-from metadeploy.model import DeployMessage, DeployResult
+from metadeploy.model import DeployMessage, DeployResult, Ref
 from metadeploy.plan import NewKey, Plan
 from metadeploy.proof import Proof
 from metadeploy.runs import Followed
@@ -50,10 +51,11 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
         yield f"  {shown(refusal.advice)}"
     yield ""
-    yield f"  {_summary(plan)}"
+    yield f"  Plan: {summary(plan)}"
+    yield f"  Fingerprint: {plan.fingerprint[:12]}"
 
 
-def change_lines(plan: Plan) -> Iterator[str]:
+def change_lines(plan: Plan | Delta) -> Iterator[str]:
     """Yield the changes of a plan as lines, an empty one before each."""
     for ref in plan.replaced:
         yield ""
@@ -68,7 +70,8 @@ def change_lines(plan: Plan) -> Iterator[str]:
         yield from map(_access_line, plan.access_changes)
 
 
-def _summary(plan: Plan) -> str:
+def summary(plan: Plan | Delta) -> str:
+    """Return how much there is to do, as a sentence."""
     counts = [
         (Action.CREATE, "to create"),
         (Action.UPDATE, "to update"),
@@ -82,7 +85,7 @@ def _summary(plan: Plan) -> str:
     grants = sum(a.action is Action.GRANT for a in plan.access_changes)
     revokes = len(plan.access_changes) - grants
     parts.append(f"access: {grants} granted, {revokes} revoked")
-    return f"Plan: {', '.join(parts)}.\n  Fingerprint: {plan.fingerprint[:12]}"
+    return f"{', '.join(parts)}."
 
 
 def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
@@ -304,13 +307,18 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             }
             for r in plan.refusals
         ],
-        "replaced": [{"type": r.type, "fullName": r.full_name} for r in plan.replaced],
+        "replaced": refs_json(plan.replaced),
         "risks": [{"code": r.code, "message": r.message} for r in plan.risks],
         "fingerprint": plan.fingerprint,
     }
 
 
-def changes_json(plan: Plan) -> list[Json]:
+def refs_json(refs: Iterable[Ref]) -> list[Json]:
+    """Return names of components as data."""
+    return [{"type": r.type, "fullName": r.full_name} for r in refs]
+
+
+def changes_json(plan: Plan | Delta) -> list[Json]:
     """Return the changes of a plan, components first, then access."""
     new = {k.component: k for k in plan.new_keys}
     found: list[Json] = []

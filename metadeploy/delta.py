@@ -1,0 +1,60 @@
+"""What lies between two renderings for one org, before the org is asked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from metadeploy import keys
+from metadeploy.diff import AccessChange, Action, Change, access_changes, diff
+from metadeploy.model import Component, Ref
+from metadeploy.plan import NewKey
+from metadeploy.wanted import Wanted
+
+
+class Delta(Struct, frozen=True):
+    """What turns one wanted state into another, in the order of Ref.
+
+    replaced: apps that get another key, so that they are deleted and created anew.
+    """
+
+    changes: tuple[Change, ...]
+    access_changes: tuple[AccessChange, ...]
+    replaced: tuple[Ref, ...] = ()
+    new_keys: tuple[NewKey, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not self.changes and not self.access_changes and not self.replaced
+
+
+def between(was: Wanted, now: Wanted) -> Delta:
+    """Return what turns `was` into `now`; both are of one org."""
+    old = {c.ref: c for c in was.components}
+    new = {c.ref: c for c in now.components}
+    changes = diff(was.components, now.components, was.components)
+    gone = (Change(Action.DELETE, ref, ()) for ref in old.keys() - new.keys())
+    have = {app: said.grants for app, said in was.access.items()}
+    created = (new[c.ref] for c in changes if c.action is Action.CREATE)
+    return Delta(
+        tuple(sorted((*changes, *gone), key=lambda c: c.ref)),
+        access_changes(have, now.access),
+        tuple(sorted(_replaced(old, was, new, now))),
+        tuple(
+            NewKey(app, c.ref, now.key_choice(c, app))
+            for c in created
+            if (app := keys.app_of(c))
+        ),
+    )
+
+
+def _replaced(
+    old: Mapping[Ref, Component], was: Wanted, new: Mapping[Ref, Component], now: Wanted
+) -> list[Ref]:
+    found = []
+    for ref in old.keys() & new.keys():
+        app = keys.app_of(new[ref])
+        if app and was.key_choice(old[ref], app) != now.key_choice(new[ref], app):
+            found.append(ref)
+    return found

@@ -1,0 +1,260 @@
+"""promote, diff and log: from org to org by what is live, with real git."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from apps import PORTAL, edit
+from repos import commit, git, repository
+from test_cli_runs import Killed
+
+from metadeploy import failpoint
+
+
+@pytest.fixture
+def first(project):
+    """The project is a repository; its first commit."""
+    (project / ".gitignore").write_text(".metadeploy/\n")
+    return repository(project)
+
+
+@pytest.fixture
+def second(runner, project, first):
+    """Both orgs are at the first commit, dev is at a second one."""
+    for org in ("dev", "uat"):
+        assert runner("deploy", org, "--auto-approve").code == 0
+    change(project, "Bills")
+    made = commit(project, "Call it Bills")
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    return made
+
+
+def change(project, label):
+    path = project / "orgs/defaults.yaml"
+    path.write_text(re.sub(r"(?<=label: )Bil\w+", label, path.read_text()))
+
+
+def live(project, org):
+    return git(project, "rev-parse", f"refs/metadeploy/{org}")
+
+
+def promote(runner, *words):
+    ran = runner("promote", "uat", "--auto-approve", "--json", *words)
+    return ran.code, ran.json["orgs"][0]
+
+
+def test_what_is_live_in_dev_goes_to_uat_whatever_lies_about(runner, project, second):
+    change_text = project / PORTAL
+    change_text.write_text("no template any more {{")
+    edit(project / "orgs/uat.yaml", "uat.portal", "uat2.portal")
+    shown = runner("promote", "uat", "--auto-approve", "--dry-run").out
+    assert shown.startswith(f"dev → uat  {second[:12]} Call it Bills\n\nuat  00D")
+    assert "label         Billing → Bills" in shown
+    assert "Plan: 0 to create, 1 to update, access: 0 granted, 0 revoked." in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert live(project, "uat") != second
+    code, row = promote(runner)
+    assert (code, row["status"], row["verified"]) == (0, "Succeeded", True)
+    assert [c["fullName"] for c in row["changes"]] == ["Billing"]
+    assert row["live"]["commit"] == second == live(project, "uat")
+    code, row = promote(runner)
+    assert (code, row["status"]) == (0, "Unchanged")
+
+
+def test_it_is_asked_first_and_refused_without_anybody(runner, second):
+    ran = runner("promote", "uat")
+    assert ran.code == 64 and "nobody is there to be asked" in ran.err
+
+
+def test_what_nobody_knows_to_be_live_is_not_promoted(runner, project, first):
+    ran = runner("promote", "uat", "--auto-approve")
+    assert ran.code == 1
+    assert "no commit is known to be live in dev: there is no refs/metadeploy/" in (
+        ran.err
+    )
+    assert "git fetch origin refs/metadeploy/dev:refs/metadeploy/dev" in ran.err
+    ran = runner("promote", "dev", "--auto-approve")
+    assert ran.code == 1
+    assert "orgs/dev.yaml does not say which org dev follows" in ran.err
+
+
+def test_a_source_that_has_drifted_is_refused(runner, project, second):
+    change(project, "Bill")  # not committed, and then what no commit holds
+    runner("deploy", "dev", "--auto-approve")
+    code, row = promote(runner)
+    assert (code, row["status"]) == (1, "Refused")
+    (refusal,) = row["error"]["refusals"]
+    assert f"dev is not as {second[:12]} says: 1 of its components" in refusal
+    assert refusal.endswith("Allow it with --allow-drift.")
+    assert live(project, "uat") != second
+    code, row = promote(runner, "--allow-drift")
+    assert (code, row["live"]["commit"]) == (0, second)
+
+
+def test_a_source_whose_last_run_went_wrong_is_refused(runner, project, second):
+    def watch(reached):
+        if reached == "sent":
+            raise Killed(reached)
+
+    change(project, "Bill")
+    before, failpoint.watcher = failpoint.watcher, watch
+    try:
+        with pytest.raises(Killed):
+            runner("deploy", "dev", "--auto-approve")
+    finally:
+        failpoint.watcher = before
+    code, row = promote(runner)
+    assert code == 1
+    assert (
+        "of dev, its last, is Sent. Allow it with --allow-unverified."
+        in (row["error"]["refusals"][0])
+    )
+    code, row = promote(runner, "--allow-unverified", "--allow-drift")
+    assert (code, live(project, "uat")) == (0, second)
+
+
+def test_a_commit_that_the_branch_does_not_have_is_refused(
+    runner, project, first, second
+):
+    git(project, "branch", "release", first)
+    code, row = promote(runner, "--branch", "release")
+    assert code == 1
+    (refusal,) = row["error"]["refusals"]
+    assert f"{second[:12]}, live in dev, is not part of branch release" in refusal
+    assert live(project, "uat") == first
+    ran = runner("promote", "uat", "--auto-approve", "--branch", "nowhere")
+    assert ran.code == 1 and "git knows no commit 'nowhere' here" in ran.err
+    git(project, "checkout", "--quiet", "release")
+    refused = runner("promote", "uat", "--auto-approve")
+    assert refused.code == 1
+    assert "not part of the branch that is checked out" in refused.err
+    code, row = promote(runner, "--allow-unmerged")
+    assert (code, live(project, "uat")) == (0, second)
+    code, row = promote(runner, "--branch", "main")
+    assert (code, row["status"]) == (0, "Unchanged")
+
+
+def test_an_empty_plan_of_a_refused_promotion_is_refused_too(runner, project, second):
+    git(project, "checkout", "--quiet", "--orphan", "other")
+    commit(project, "Other")
+    assert promote(runner, "--allow-unmerged")[0] == 0
+    git(project, "update-ref", "refs/metadeploy/uat", "HEAD")
+    ran = runner("promote", "uat", "--auto-approve")
+    assert ran.code == 1
+    assert "Nothing to do: the org matches." in ran.out
+    assert "Allow it with --allow-unmerged." in ran.out
+    assert live(project, "uat") == git(project, "rev-parse", "HEAD")
+
+
+def test_production_needs_its_flag_here_too(runner, project, second):
+    assert promote(runner)[0] == 0
+    ran = runner("promote", "prod", "--auto-approve")
+    assert ran.code == 1 and "is a production org. Allow it with --prod" in ran.err
+    ran = runner("promote", "prod", "--auto-approve", "--production", "--json")
+    assert (ran.code, ran.json["orgs"][0]["live"]["commit"]) == (0, second)
+
+
+def test_it_is_pushed_on_request(runner, project, second, tmp_path_factory):
+    far = tmp_path_factory.mktemp("far")
+    git(far, "init", "--quiet", "--bare")
+    git(project, "remote", "add", "origin", str(far))
+    code, row = promote(runner, "--push")
+    assert (code, row["live"]["pushed"]) == (0, "origin")
+    assert git(far, "rev-parse", "refs/metadeploy/uat") == second
+
+
+def test_a_promotion_is_taken_back_like_any_run(runner, project, first, second):
+    promote(runner)
+    ran = runner("rollback", "uat", "--auto-approve")
+    assert ran.code == 0, ran.err
+    assert live(project, "uat") == first
+
+
+def test_the_log_of_an_org(runner, project, first, second):
+    promote(runner)
+    runner("rollback", "uat", "--auto-approve")
+    change(project, "Bill")
+    runner("deploy", "uat", "--auto-approve")
+    runner("deploy", "uat", "--auto-approve", "--dry-run")
+    said = runner("log", "uat", "--json").json
+    assert said["live"] == {"commit": first, "subject": "First"}
+    changed, back, promoted, begun = said["runs"]
+    assert (begun["commit"], begun["subject"], begun["exact"]) == (first, "First", True)
+    assert begun["promotedFrom"] is None and begun["status"] == "Verified"
+    assert (promoted["commit"], promoted["promotedFrom"]) == (second, "dev")
+    assert promoted["subject"] == "Call it Bills" and promoted["user"]
+    assert back["undoes"] == promoted["runId"]
+    assert (changed["commit"], changed["exact"]) == (second, False)
+    shown = runner("log", "uat").out
+    assert shown.startswith(f"uat  live: {first[:12]} First\n")
+    assert f"\n    takes back {promoted['runId']}\n" in shown
+    assert f"    {second[:12]} Call it Bills, changed\n" in shown
+    assert re.search(r"Verified    \S+  from dev\n", shown)
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    runs = runner("runs", "list", "uat", "--json").json["runs"]
+    assert {r["promotedFrom"] for r in runs} == {None, "dev"}
+
+
+def test_the_log_of_an_org_that_nothing_went_to(runner, project):
+    assert runner("log", "dev").out == (
+        "dev  live: nobody knows which commit\n\n  Nothing has run here yet.\n"
+    )
+    assert runner("log", "dev", "--json").json["live"] is None
+
+
+def test_what_a_promotion_would_bring_is_known_offline(runner, project, first, second):
+    (project / PORTAL).write_text("not looked at {{")
+    ran = runner("diff", "dev..uat")
+    assert ran.code == 0, ran.err
+    assert ran.out == (
+        f"dev  {second[:12]} Call it Bills\n"
+        f"uat  {first[:12]} First\n"
+        "\n"
+        "  ~ ConnectedApp Billing\n"
+        "      label         Billing → Bills\n"
+        "\n"
+        "  0 to create, 1 to update, access: 0 granted, 0 revoked.\n"
+    )
+    said = runner("diff", "dev..uat", "--json").json
+    assert said["from"]["live"] == {"commit": second, "subject": "Call it Bills"}
+    assert said["to"] == {"org": "uat", "live": {"commit": first, "subject": "First"}}
+    assert [c["fullName"] for c in said["changes"]] == ["Billing"]
+    git(project, "checkout", "--quiet", "--force", "main")
+    promote(runner)
+    assert "For uat, both make the same." in runner("diff", "dev..uat").out
+
+
+def test_a_diff_to_an_org_that_nobody_knows_shows_all(runner, first):
+    runner("deploy", "dev", "--auto-approve")
+    ran = runner("diff", "dev..uat")
+    assert "uat  nobody knows which commit\n" in ran.out
+    assert "  + Portal  may be used by  PermissionSet Portal_API" in ran.out
+    said = runner("diff", "dev..uat", "--json").json
+    assert said["to"]["live"] is None
+    assert {c["action"] for c in said["changes"]} == {"create", "grant"}
+
+
+@pytest.mark.parametrize("pair", ["dev", "dev..", "..uat"])
+def test_a_diff_is_of_two_orgs(runner, pair):
+    ran = runner("diff", pair)
+    assert ran.code == 64 and "two orgs are wanted, as in sit..uat" in ran.err
+
+
+def test_what_goes_away_and_new_generations_are_in_a_diff(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    runner("deploy", "uat", "--auto-approve")
+    edit(
+        project / "orgs/defaults.yaml",
+        "apps:\n",
+        "apps:\n  Billing: {generation: 2}\n",
+    )
+    (project / "templates/permissionsets/Portal_API.permissionset.j2").unlink()
+    commit(project)
+    words = ("--allow-interruption", "--allow-revoke", "--allow-lockout")
+    assert runner("deploy", "dev", "--auto-approve", *words).code == 0
+    said = runner("diff", "dev..uat", "--json").json
+    assert said["replaced"] == [{"type": "ConnectedApp", "fullName": "Billing"}]
+    found = {(c["action"], c.get("fullName", c.get("holder"))) for c in said["changes"]}
+    assert ("delete", "Portal_API") in found and ("revoke", "Portal_API") in found
+    assert "- ConnectedApp Billing\n" in runner("diff", "dev..uat").out
