@@ -14,6 +14,7 @@ from lxml import etree
 
 from metadeploy.emulator.http1 import Connection, head_of
 from metadeploy.emulator.injection import Injection
+from metadeploy.emulator.tree import XmlFault, parse
 from metadeploy.emulator.wire import Answer
 
 _MAINTENANCE = b"""<!DOCTYPE html>
@@ -85,8 +86,8 @@ def _huge_attribute(body: bytes) -> bytes:
 
 def _shuffled(body: bytes) -> bytes:
     try:
-        root = etree.fromstring(body, etree.XMLParser(resolve_entities=False))
-    except etree.XMLSyntaxError:  # JSON has no order
+        root = parse(body, huge=True)
+    except XmlFault:  # JSON has no order
         return body
     for result in root.iter("{*}result"):
         result[:] = reversed(result)
