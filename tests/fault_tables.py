@@ -51,6 +51,8 @@ CALLS = (
     ),
 )
 
+CANCEL = Call("cancelDeploy", "cancelDeploy", SOAP, (RUNNING,), reads=False)
+
 EVERYWHERE = frozenset({SOAP, REST, OAUTH})
 API = frozenset({SOAP, REST})
 XML = frozenset({SOAP})
@@ -246,6 +248,18 @@ def expected(cell: Cell) -> str:
     if call == "deploy":
         return "done"
     return "again" if phase == PLANNING else "unverified"
+
+
+def canceled(fault: Fault) -> bool:
+    """Tell whether a deploy is canceled though the answer to that goes wrong."""
+    taken = {"lost on the way back", "slow", "odd, and whole", "broken answer"}
+    again = fault.group == "session ended" and fault.name == "once"
+    return fault.group in taken or "after the act" in fault.group or again
+
+
+def canceling() -> tuple[Fault, ...]:
+    """Return what can go wrong with a cancelDeploy."""
+    return tuple(f for f in FAULTS if SOAP in f.on and not f.calls)
 
 
 def cells() -> tuple[Cell, ...]:

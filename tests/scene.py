@@ -8,6 +8,7 @@ the org, so that what was sent can be compared with what was planned.
 from __future__ import annotations
 
 import base64
+import math
 import re
 import shutil
 import socket
@@ -223,7 +224,7 @@ class Scene:
 
     # -- what a user does
 
-    def target(self) -> Target:
+    def target(self, *, until: float = math.inf) -> Target:
         """Log in as the org file says, and return the org as the flow sees it."""
         line = self._line()
         return Target(
@@ -233,7 +234,7 @@ class Scene:
             prover=FakeOrg(proof=None),
             clock=self.clock,
             progress=self.told,
-            limits=Limits(window=self.window),
+            limits=Limits(until, self.window),
         )
 
     def _line(self) -> Line:
@@ -325,6 +326,16 @@ class Scene:
         """End what was connected."""
         while self._open:
             self._open.pop().close()
+
+    def cancel(self) -> str:
+        """What `metadeploy runs cancel dev` does."""
+        run = self.open_run()
+        assert run is not None and run.deploy_id is not None
+        try:
+            target = self.target()
+            return flow.cancel(target, run.id, run.deploy_id, self.org_journal)
+        finally:
+            self.close()
 
     def open_run(self) -> Run | None:
         found = [r for r in self.journal.runs(self.org.id) if r.open]

@@ -11,22 +11,24 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import fault_tables
 import invariants
 import pytest
-from fault_tables import RUNNING, Cell
-from scene import Detour, Scene, prepare, scene
+from fault_tables import PLANNING, RUNNING, Cell
+from scene import MASTER, Detour, Scene, prepare, scene
 
+from metadeploy import deploy as flow
 from metadeploy.connection import MOST_RENEWALS
 from metadeploy.deploy import Outcome
 from metadeploy.emulator.injection import KINDS, Injection
+from metadeploy.errors import DeployTimeout
 
-CELLS = (
-    fault_tables.cells() if os.environ.get("METADEPLOY_SOAK") else fault_tables.chosen()
-)
+SOAK = bool(os.environ.get("METADEPLOY_SOAK"))
+CELLS = fault_tables.cells() if SOAK else fault_tables.chosen()
 
 
 class Base(NamedTuple):
@@ -141,6 +143,37 @@ def test_a_fault_at_a_call(opened, base, trap, counted, cell):
     assert opened.matches()
     assert opened.has() == base.planned
     assert trap[1] == []
+    counted("calls × faults survived", 1)
+    counted("bytes searched for secrets", searched)
+
+
+CANCELING = fault_tables.canceling()[:: 1 if SOAK else 2]
+
+
+@pytest.mark.parametrize("fault", CANCELING, ids=lambda f: f"{f.group}-{f.name}")
+def test_a_fault_when_a_deploy_is_canceled(opened, base, trap, counted, fault):
+    settings = replace(opened.org.settings, deploy_polls=8)
+    opened.org = opened.world.configure_org("dev", settings)
+    plan = opened.plan(opened.target())
+    until = opened.clock.now() + 2
+    with pytest.raises(DeployTimeout):
+        target = opened.target(until=until)
+        flow.deploy(target, plan, opened.org_journal, lambda: MASTER)
+    key = program(opened, Cell(fault_tables.CANCEL, PLANNING, fault), base, trap[0])
+    status = opened.cancel()
+    struck = opened.server.injections.fired(key) if key else not opened.detour.fault
+    assert struck, "the fault never struck"
+    assert status == ("Canceled" if fault_tables.canceled(fault) else "Succeeded")
+    searched = invariants.check(opened, None, base.before, base.planned)
+    opened.server.injections.clear()
+    if status == "Canceled":
+        assert opened.has() == base.before
+        assert opened.journal.runs()[0].status == "Canceled"
+    else:  # too late: then it is to be taken to its end
+        ended = opened.attempt()
+        assert ended is not None and ended.verified.ok
+        assert opened.has() == base.planned
+    assert opened.open_run() is None
     counted("calls × faults survived", 1)
     counted("bytes searched for secrets", searched)
 
