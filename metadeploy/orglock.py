@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metadeploy import privatefile
@@ -20,11 +20,14 @@ def alone(folder: Path, org_id: str, timeout: float) -> Iterator[None]:
     when it dies. timeout: seconds to wait for another. Raises OrgBusy.
     """
     # SQLite's own file lock: on every system, and loaded for the journal anyway.
-    privatefile.make_folder(folder)
     path = folder / f"{org_id}.lock"
     try:
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        os.close(os.open(path, flags, 0o600))
+        privatefile.make_folder(folder)
+        privatefile.refuse_link(path)
+        # Whoever closes a file loses all locks that their process has of it (POSIX):
+        # so it is opened here only where nobody can hold it yet.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         held = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(f"cannot use the lock {path.name}: {error}") from error
