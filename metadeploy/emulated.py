@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from http.client import HTTPConnection, HTTPException
@@ -43,10 +44,19 @@ class EmulatedOrgs:
     """The emulated orgs of one project folder's state. A context manager."""
 
     def __init__(self, state: Path) -> None:
-        """state: the project's .metadeploy folder, which exists."""
+        """Open the world in the project's .metadeploy folder, which exists.
+
+        Raises ConfigError where it cannot be used.
+        """
         self._folder = state / "emulator"
-        privatefile.make_folder(self._folder)
-        self.world: World = open_world(self._folder / "world.sqlite3")
+        try:
+            privatefile.make_folder(self._folder)
+            self.world: World = open_world(self._folder / "world.sqlite3")
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise ConfigError(
+                f"the emulated orgs in .metadeploy/emulator cannot be used: {error}",
+                hint="Look at the folder, and at the space on its disk.",
+            ) from error
         self._server: RunningServer | None = None
         self._lock = threading.Lock()
 

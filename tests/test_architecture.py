@@ -162,7 +162,7 @@ OWNERS: dict[str, set[str]] = {
     "shutil": set(),
     "signal": {"cli.emulator", "cli.interrupt"},
     "socket": {"connection", "emulated"},
-    "sqlite3": {"journal", "orglock"},
+    "sqlite3": {"emulated", "journal", "orglock"},
     "ssl": {"connection"},
     "subprocess": {"cli.keys", "repository", "secretsource", "sf_logins"},
     "tempfile": {"metadata_api"},
