@@ -87,18 +87,18 @@ class Zygote:
         self._lock = threading.Lock()
 
     def run(
-        self, project: Path, *words: str, folder: Path | None = None, die_at: int = 0
+        self, project: Path, *words: str, folder: Path | None = None, **job: object
     ) -> int:
         """Return the exit code of a command, or minus the signal that ended it."""
-        job = {
+        whole = {
             "project": str(project),
             "folder": str(folder or self._folder),
             "words": words,
-            "die_at": die_at,
+            **job,
         }
         assert self._process.stdin is not None and self._process.stdout is not None
         with self._lock:
-            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.write(json.dumps(whole) + "\n")
             self._process.stdin.flush()
             return int(json.loads(self._process.stdout.readline())["code"])
 
@@ -118,8 +118,8 @@ class Served:
     packages: list[Package]
     requests: Counter[str]
 
-    def run(self, *words: str, die_at: int = 0) -> int:
-        return self.zygote.run(self.project, *words, folder=self.folder, die_at=die_at)
+    def run(self, *words: str, **job: object) -> int:
+        return self.zygote.run(self.project, *words, folder=self.folder, **job)
 
     @property
     def org(self) -> OrgState:
