@@ -68,8 +68,10 @@ def test_who_is_killed_holds_nothing(tmp_path):
 def test_who_waits_gets_it(tmp_path):
     with alone(tmp_path, ORG, 0.0):
         waiting = [take(tmp_path, timeout=60) for _ in range(3)]
-    # Each lets it go at once: which is first, nobody knows.
-    assert [p.communicate(timeout=90)[0] for p in waiting] == ["held\n"] * 3
+    for process in waiting:  # each lets it go at once, whichever is first
+        process.stdin.close()
+    assert [p.stdout.read() for p in waiting] == ["held\n"] * 3
+    assert [p.wait(timeout=30) for p in waiting] == [0] * 3
 
 
 def test_a_place_that_cannot_be_used(tmp_path):
