@@ -69,10 +69,10 @@ def test_who_waits_gets_it(tmp_path):
     with alone(tmp_path, ORG, 0.0):
         waiting = [take(tmp_path, timeout=60) for _ in range(3)]
     for process in waiting:  # each lets it go at once, whichever is first
-    for process in waiting:  # each lets it go at once, whichever is first
         process.stdin.close()
-    assert [p.stdout.read() for p in waiting] == ["held\n"] * 3
-    assert [p.wait(timeout=30) for p in waiting] == [0] * 3
+    for process in waiting:
+        with process:
+            assert process.stdout.read() == "held\n"
 
 
 def test_a_place_that_cannot_be_used(tmp_path):
