@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from metadeploy.api import Orgs
 from metadeploy.cli import UNKNOWN
 from metadeploy.cli.options import joined
 from metadeploy.cli.output import error_document, write_json
+from metadeploy.cli.progress import is_watched
 
 _FIRST = (
     "\nStopping: nothing more is sent. What an org has taken already is waited for;"
@@ -40,8 +41,12 @@ def stoppable(
         hint = f"`metadeploy runs resume {' '.join(names[:3])}` goes on from there."
         if as_json:
             write_json(error_document(command, f"{what}. {hint}", UNKNOWN))
-        _say(f"\nError: {what}\n{hint}\n")
+        # The live line has hidden the cursor, and takes nothing back any more.
+        clear, cursor = ("\r\033[2K", "\033[?25h") if is_watched() else ("\n", "")
         sys.stdout.flush()
+        # Past the live line, which would draw itself again below.
+        with suppress(OSError):
+            os.write(2, f"{clear}Error: {what}\n{hint}\n{cursor}".encode())
         # Whatever stops here, at whatever point, can be resumed: nothing to unwind.
         os._exit(UNKNOWN)
 
@@ -54,8 +59,6 @@ def stoppable(
 
 
 def _say(text: str) -> None:
-    try:
+    with suppress(OSError):  # nobody is there to be told
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:
-        pass  # nobody is there to be told
