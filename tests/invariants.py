@@ -29,7 +29,8 @@ INVARIANTS = {
     "I5": "the org is as before or as planned",
     "I6": "the key and secret that the org has are the derived ones",
     "I7": "the bytes sent are the bytes planned",
-    "I8": "the newest refresh token is on disk before its session is used",
+    "I8": "the newest refresh token is on disk before its session is used"
+    " (`tests/test_login.py`)",
     "I9": "requests stay within a budget",
 }
 ENDED = {

@@ -19,7 +19,8 @@ from scene import has
 from metadeploy import keys
 from metadeploy.workspace import Workspace
 
-ERRNOS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE)
+NAMES = ("ENOSPC", "EIO", "EACCES", "EMFILE")
+ERRNOS = tuple(getattr(errno, name) for name in NAMES)
 DEPLOY = ("deploy", "dev", "--auto-approve")
 SAMPLES = 200 if os.environ.get("METADEPLOY_SOAK") else 20
 # What a command says when it did not end well: never a traceback.
