@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from metadeploy.access import profile_label, profile_name
+from metadeploy.audit import SetupChange
 from metadeploy.connection import Connection, Json, read_json
 from metadeploy.errors import ApiFault, LostAnswer
 from metadeploy.lockdown import AppUser, InstalledApp, Survey
@@ -16,6 +18,7 @@ from metadeploy.plan import OrgFacts
 Row = Mapping[str, Json]
 # More than an org is asked for between two looks of ours.
 _LAST_DEPLOYS = 50
+_LAST_SETUP_CHANGES = 500
 
 
 class DataApi:
@@ -68,6 +71,34 @@ class DataApi:
                 row.get("CheckOnly") is True,
                 str(_inner(row, "CreatedBy").get("Name") or ""),
                 _count(row.get("NumberComponentsTotal")),
+            )
+            for row in rows
+        )
+
+    def setup_changes(self, since: float | None = None) -> tuple[SetupChange, ...]:
+        """Return the org's last changes in Setup, the newest first.
+
+        since: seconds since 1970; None: as far back as the last rows go. Source:
+        object reference, SetupAuditTrail. Raises ApiFault where the user may not read
+        it: that needs View Setup and Configuration.
+        """
+        where = ""
+        if since is not None:
+            when = datetime.fromtimestamp(since, UTC)
+            where = f" WHERE CreatedDate > {when:%Y-%m-%dT%H:%M:%S}Z"
+        rows = self.query(
+            "SELECT CreatedDate, CreatedBy.Name, Action, Section, Display, DelegateUser"
+            f" FROM SetupAuditTrail{where} ORDER BY CreatedDate DESC"
+            f" LIMIT {_LAST_SETUP_CHANGES}"
+        )
+        return tuple(
+            SetupChange(
+                _text(row, "CreatedDate"),
+                _name_of(row.get("CreatedBy")),
+                str(row.get("Action") or ""),
+                str(row.get("Section") or ""),
+                str(row.get("Display") or ""),
+                str(row.get("DelegateUser") or ""),
             )
             for row in rows
         )
@@ -251,6 +282,11 @@ class DataApi:
                 )
             )
         )
+
+
+def _name_of(user: Json) -> str:
+    """Return a user's name; the platform's own changes are of nobody."""
+    return str(user.get("Name") or "") if isinstance(user, dict) else ""
 
 
 def _quoted(text: str) -> str:

@@ -116,6 +116,16 @@ def drift(
     return tuple(sorted(found, key=lambda c: c.ref))
 
 
+def access_drift(
+    recorded: Mapping[str, AppAccess], actual: Mapping[str, frozenset[Ref]]
+) -> tuple[AccessChange, ...]:
+    """List who got or lost an app though it was recorded otherwise."""
+    # What a deploy would take away, somebody has given, and the other way round.
+    back = {Action.GRANT: Action.REVOKE, Action.REVOKE: Action.GRANT}
+    found = access_changes(actual, recorded)
+    return tuple(sorted(replace(c, action=back[c.action]) for c in found))
+
+
 def access_changes(
     actual: Mapping[str, frozenset[Ref]], wanted: Mapping[str, AppAccess]
 ) -> tuple[AccessChange, ...]:

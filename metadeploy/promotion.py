@@ -15,6 +15,7 @@ from metadeploy import delta, history, repository
 from metadeploy.api import Goal, Orgs
 from metadeploy.delta import Delta
 from metadeploy.deploy import Outcome
+from metadeploy.drifting import Drift, look
 from metadeploy.errors import ConfigError
 from metadeploy.journal import Run
 from metadeploy.live import ref_of
@@ -55,6 +56,13 @@ class Between(Struct, frozen=True):
     commit: Commit
     there: Commit
     delta: Delta
+
+
+class Found(Struct, frozen=True):
+    """How an org differs from a commit; its id is "" for what the journal has."""
+
+    commit: Commit
+    drift: Drift
 
 
 class Entry(Struct, frozen=True):
@@ -133,6 +141,33 @@ class Promotion:
             ),
         )
 
+    def drift(self, name: str) -> Found:
+        """Return how an org differs from what was deployed to it last.
+
+        That is what the commit renders to that is live there; where no ref tells one,
+        what the journal has recorded, without who may use what. Raises ConfigError
+        where nothing is known.
+        """
+        journal = self._orgs.journal()
+        org_id = self._orgs.org_id(self._orgs.project.org(name))
+        ran = [r for r in journal.runs(org_id) if not r.intent.check_only]
+        since = next((r.finished for r in ran if r.status == "Verified"), None)
+        if history.live(self._orgs.workspace, name):
+            commit = self._live_in(name)
+            orgs = self._at(commit)
+            org = orgs.project.org(name)
+            known = orgs.project.wanted(org)
+            return Found(commit, look(orgs.target(org), known, since=since))
+        org = self._orgs.project.org(name)
+        recorded = journal.recorded(org_id)
+        if not recorded:
+            raise ConfigError(
+                f"nothing is known to be deployed to {name}",
+                hint=f"`metadeploy deploy {name}` makes it known.",
+            )
+        known = Wanted(name, org.api_version, recorded, {})
+        return Found(Commit(""), look(self._orgs.target(org), known, since=since))
+
     # -- promotion
 
     def promote(
@@ -208,7 +243,7 @@ class Promotion:
         count = len(plan.changes) + len(plan.access_changes)
         what = (
             f"{source} is not as {commit.id[:12]} says: {count} of its components and"
-            " accesses differ"
+            f" accesses differ. `metadeploy drift {source}` shows them"
         )
         return [Refusal("drifted", what, "--allow-drift")]
 

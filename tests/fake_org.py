@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from metadeploy import keys, xmlfile
 from metadeploy.access import raise_access
+from metadeploy.audit import SetupChange
 from metadeploy.errors import MetadeployError
 from metadeploy.journal import Send
 from metadeploy.model import (
@@ -124,6 +125,7 @@ class FakeOrg:
     sent: list[tuple[Component, ...]] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
     folders_told: bool = True
+    trail: tuple[SetupChange, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     def _call(self, name: str, *about: object) -> object:
@@ -254,6 +256,10 @@ class FakeOrg:
             i: {h: f"{names[i]}|{h}" for h in self.access.get(names[i], ())}
             for i in app_ids
         }
+
+    def setup_changes(self, since: float | None = None) -> tuple[SetupChange, ...]:
+        self._call("setup_changes", since)
+        return self.trail
 
     def parent_id(self, holder: Ref) -> str:
         self._call("parent_id", holder)

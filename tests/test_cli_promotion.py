@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
-from apps import PORTAL, edit
+from apps import PORTAL, edit, emulated
 from repos import commit, git, repository
 from test_cli_runs import Killed
 
 from metadeploy import failpoint
+from metadeploy.emulator import records, trail
+from metadeploy.emulator.seed import admin_of
+from metadeploy.emulator.sobjects import SOBJECTS
+from metadeploy.model import Ref
 
 
 @pytest.fixture
@@ -258,3 +262,88 @@ def test_what_goes_away_and_new_generations_are_in_a_diff(runner, project, first
     found = {(c["action"], c.get("fullName", c.get("holder"))) for c in said["changes"]}
     assert ("delete", "Portal_API") in found and ("revoke", "Portal_API") in found
     assert "- ConnectedApp Billing\n" in runner("diff", "dev..uat").out
+
+
+# -- drift
+
+
+def somebody_changes(project, name="dev"):
+    """Somebody gives Portal another label and takes it from a permission set."""
+    ref = Ref("ConnectedApp", "Portal")
+    with emulated(project, name) as org:
+        admin = admin_of(org)
+        app = org.component(ref)
+        body = app.body.replace(b"<label>Portal</label>", b"<label>Mine</label>")
+        assert body != app.body
+        org.put(ref, body, user_id=admin)
+        words = "Changed connected app Portal settings"
+        trail.note(org, "Application", "changeApplication", words, by=admin)
+        trail.note(org, "Manage Users", "other", "Changed profile Nobody", by=admin)
+        for row in records.all_records(org, SOBJECTS["SetupEntityAccess"]):
+            holder = records.raw(org, "PermissionSet", str(row["ParentId"]))
+            if row["SetupEntityId"] == app.id and holder["Name"] == "Portal_API":
+                records.erase(org, "SetupEntityAccess", str(row["Id"]))
+
+
+def test_an_org_as_it_was_deployed_has_no_drift(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    change(project, "Bills")  # what lies about is no drift
+    ran = runner("drift", "dev")
+    assert (ran.code, ran.out) == (
+        0,
+        f"dev  {first[:12]} First\n\n  As it was deployed.\n\n",
+    )
+    (row,) = runner("drift", "dev", "--json").json["orgs"]
+    assert (row["live"]["commit"], row["drift"], row["access"]) == (first, [], [])
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_what_somebody_changed_is_found_and_who(runner, project, with_git):
+    if with_git:
+        (project / ".gitignore").write_text(".metadeploy/\n")
+        repository(project)
+    runner("deploy", "dev", "--auto-approve")
+    somebody_changes(project)
+    ran = runner("drift", "dev", "--json")
+    assert ran.code == 2
+    (row,) = ran.json["orgs"]
+    (changed,) = row["drift"]
+    assert changed["fields"] == [
+        {"path": "label", "recorded": "Portal", "actual": "Mine"}
+    ]
+    (planned,) = runner("plan", "dev", "--json").json["orgs"]
+    assert planned["drift"] == row["drift"]
+    if with_git:  # the journal does not record who may use what
+        (lost,) = row["access"]
+        assert (lost["action"], lost["holder"]) == ("revoke", "Portal_API")
+    assert [(t["display"], t["action"]) for t in row["trail"]] == [
+        ("Changed connected app Portal settings", "changeApplication")
+    ]
+    assert row["trail"][0]["user"] and row["untold"] == ""
+    shown = runner("drift", "dev")
+    assert shown.code == 2
+    assert "deployed Portal\n" in shown.out and "now      Mine" in shown.out
+    assert "Who may have done it, by the org's setup audit trail:" in shown.out
+    assert "    Changed connected app Portal settings\n" in shown.out
+    lost = "! Portal  may no longer be used by  PermissionSet Portal_API"
+    assert (lost in shown.out) == with_git
+    assert all(len(line) <= 80 for line in shown.out.splitlines())
+
+
+def test_orgs_of_which_nothing_is_known_are_told(runner, first):
+    runner("deploy", "dev", "--auto-approve")
+    ran = runner("drift", "dev", "uat", "--json")
+    assert ran.code == 68
+    known, unknown = ran.json["orgs"]
+    assert known["drift"] == []
+    assert "nothing is known to be deployed to uat" in unknown["error"]["message"]
+    shown = runner("drift", "uat")
+    assert shown.code == 1 and "`metadeploy deploy uat` makes it known" in shown.err
+
+
+def test_what_somebody_deleted_is_drift(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    with emulated(project) as org:
+        org.remove(Ref("ConnectedApp", "Billing"))
+    ran = runner("drift", "dev")
+    assert ran.code == 2 and "! ConnectedApp Billing is gone from the org" in ran.out

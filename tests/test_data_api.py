@@ -120,6 +120,31 @@ def test_what_an_org_is_it_says_itself(world, kind, production):
     assert facts == OrgFacts(id18(org.id), "acme", production)
 
 
+def test_who_changed_what_is_told_the_newest_first(world, org, data, deploy):
+    before = world.clock()
+    app_id = deploy(app("Portal", "My portal"), permission_set("P"))["Portal"]
+    data.grant(data.parent_id(Ref("PermissionSet", "P")), app_id)
+    rows = data.setup_changes()
+    assert {row.user for row in rows} == {rows[0].user} != {""}
+    assert {(row.action, row.section, row.words) for row in rows} == {
+        ("insertApplication", "Application", "Created Connected App My portal"),
+        (
+            "PermSetCreateNoLicense",
+            "Manage Users",
+            "Created permission set P: with no license",
+        ),
+        (
+            "SetupEntityAccessAudit_PermissionSet_ConnectedApplication_Enabled",
+            "Manage Users",
+            "Changed permission set P: Portal connected app is enabled",
+        ),
+    }
+    times = [row.at for row in rows]
+    assert times == sorted(times, reverse=True)
+    assert data.setup_changes(before - 60) == rows
+    assert data.setup_changes(world.clock() + 60) == ()
+
+
 def test_access_is_given_seen_and_taken(data, deploy):
     app_id = deploy(app("Portal", "Portal"), permission_set("Portal_API"))["Portal"]
     assert data.holders([app_id]) == {app_id: {}}

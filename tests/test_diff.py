@@ -8,6 +8,7 @@ from metadeploy.diff import (
     Action,
     FieldChange,
     access_changes,
+    access_drift,
     diff,
     drift,
     merge,
@@ -203,6 +204,15 @@ def test_access_that_is_ours_is_replaced():
         AccessChange("Portal", B, Action.REVOKE),
     )
     assert access_changes({"Portal": frozenset({A})}, wanted) == ()
+
+
+def test_access_drift_is_what_somebody_did():
+    recorded = {"Portal": AppAccess(grants=frozenset({A}), owned=True)}
+    assert access_drift(recorded, {"Portal": frozenset({B})}) == (
+        AccessChange("Portal", A, Action.REVOKE),
+        AccessChange("Portal", B, Action.GRANT),
+    )
+    assert access_drift(recorded, {"Portal": frozenset({A})}) == ()
 
 
 def test_access_to_somebody_elses_app_is_added_to():

@@ -34,6 +34,7 @@ COMMANDS = {
     "validate": ("offline", "Check templates and org files, offline."),
     "plan": ("change", "Show what would make orgs match."),
     "deploy": ("change", "Make orgs match, and prove it."),
+    "drift": ("promotion", "Show what orgs have otherwise than was deployed."),
     "promote": ("promotion", "Bring to an org what is live in the one before it."),
     "diff": ("promotion", "Show what a promotion would bring, offline."),
     "log": ("promotion", "Show what went to an org, and which commit is live there."),

@@ -1,26 +1,116 @@
-"""promote, log, diff: what is live where, and what would go on from there."""
+"""drift, promote, log, diff: what is live where, and what would go on from there."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import TypeVar
 
 import click
 
-from metadeploy.cli import options, show
+from metadeploy.api import Result
+from metadeploy.cli import DIFFERS, options, show
 from metadeploy.cli.interrupt import stoppable
-from metadeploy.cli.output import Json, document, shown, styled, write_json
+from metadeploy.cli.output import (
+    Json,
+    document,
+    error_text,
+    shown,
+    styled,
+    write_json,
+)
 from metadeploy.cli.runs import iso, when
-from metadeploy.cli.work import ask, connect, report, watching
+from metadeploy.cli.work import ask, connect, failed_json, report, watching
 from metadeploy.deploy import Outcome
 from metadeploy.model import DeployOptions, TestLevel
-from metadeploy.promotion import Between, Commit, Entry, Log, Promotion
+from metadeploy.promotion import Between, Commit, Entry, Found, Log, Promotion
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
 def _gate(flag: str, code: str, text: str) -> Callable[[F], F]:
     return click.option(flag, "allowed", flag_value=code, multiple=True, help=text)
+
+
+@click.command()
+@options.orgs()
+@options.parallelism
+@options.as_json
+def drift(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
+    """Show what orgs have otherwise than was deployed.
+
+    An org is compared with what the commit renders to that is live there, or else with
+    what the journal recorded; its setup audit trail says who may have changed it. Exits
+    with 2 when there is something.
+    """
+    with connect(parallelism) as connected:
+        names = list(connected.project.select(orgs))
+        known = Promotion(connected)
+        with watching(connected):
+            results = connected.each(names, known.drift)
+    if as_json:
+        write_json(document("drift", {"orgs": [_drift_json(r) for r in results]}))
+    else:
+        for result in results:
+            click.echo("\n".join(_drift_lines(result)), err=result.error is not None)
+            click.echo()
+    code = options.exit_code_of(r.error for r in results)
+    return code or DIFFERS * any(r.value.drift.found for r in results if r.value)
+
+
+def _drift_json(result: Result[Found]) -> dict[str, Json]:
+    if result.value is None:
+        return failed_json(result.org, result.error)
+    found = result.value.drift
+    return {
+        "org": found.org,
+        "orgId": found.org_id,
+        "live": _commit_json(result.value.commit),
+        "drift": show.drift_json(found.changes),
+        "access": [show.access_json(a) for a in found.access],
+        "trail": [
+            {
+                "at": row.at,
+                "user": row.user,
+                "delegateUser": row.delegate or None,
+                "action": row.action,
+                "section": row.section,
+                "display": row.words,
+            }
+            for row in found.trail
+        ],
+        "untold": found.untold,
+    }
+
+
+def _drift_lines(result: Result[Found]) -> list[str]:
+    if result.value is None:
+        assert result.error is not None
+        return [f"{styled(result.org, bold=True)}  {error_text(result.error)}"]
+    found, commit = result.value.drift, result.value.commit
+    of = str(commit) if commit.id else "what the journal recorded"
+    lines = [f"{styled(found.org, bold=True)}  {shown(of)}"]
+    if not found.found:
+        return [*lines, "", "  As it was deployed."]
+    lines += ["", "  Not as it was deployed:"]
+    lines += show.drift_lines(found.changes)
+    lines += show.access_drift_lines(found.access)
+    if found.trail:
+        lines += ["", "  Who may have done it, by the org's setup audit trail:"]
+    for row in found.trail:
+        who = row.user or "nobody known"
+        if row.delegate:
+            who += f" (as whom {row.delegate} was logged in)"
+        lines += [shown(f"  {row.at[:16]}  {who}"), *_told(row.words)]
+    if found.untold:
+        lines += ["", *_told(found.untold)]
+    return lines
+
+
+def _told(text: str) -> list[str]:
+    return textwrap.wrap(
+        shown(text), 80, initial_indent="    ", subsequent_indent="    "
+    )
 
 
 @click.command()

@@ -35,8 +35,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     if plan.drift:
         yield ""
         yield "  Changed outside metadeploy since it last deployed:"
-        for change in plan.drift:
-            yield from _drift_lines(change)
+        yield from drift_lines(plan.drift)
     if plan.empty:
         yield ""
         yield "  Nothing to do: the org matches."
@@ -153,6 +152,20 @@ def _access_line(change: AccessChange) -> str:
     verb = "may be used by" if sign == "+" else "may no longer be used by"
     text = f"  {sign} {change.app}  {verb}  {change.holder}"
     return styled(shown(text), fg=_COLOURS[sign])
+
+
+def drift_lines(changes: Iterable[Change]) -> Iterator[str]:
+    """Yield what an org has otherwise than it was deployed, as lines."""
+    for change in changes:
+        yield from _drift_lines(change)
+
+
+def access_drift_lines(changes: Iterable[AccessChange]) -> Iterator[str]:
+    """Yield who has got or lost an app, as lines."""
+    for change in changes:
+        given = change.action is Action.GRANT
+        verb = "may now be used by" if given else "may no longer be used by"
+        yield shown(f"  ! {change.app}  {verb}  {change.holder}")
 
 
 def _drift_lines(change: Change) -> Iterator[str]:
@@ -286,18 +299,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "org": plan.wanted.org,
         "orgId": plan.facts.org_id,
         "changes": changes_json(plan),
-        "drift": [
-            {
-                "action": str(c.action),
-                "type": c.ref.type,
-                "fullName": c.ref.full_name,
-                "fields": [
-                    {"path": f.path, "recorded": f.wanted, "actual": f.actual}
-                    for f in c.fields
-                ],
-            }
-            for c in plan.drift
-        ],
+        "drift": drift_json(plan.drift),
         "refusals": [
             {
                 "code": r.code,
@@ -311,6 +313,22 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "risks": [{"code": r.code, "message": r.message} for r in plan.risks],
         "fingerprint": plan.fingerprint,
     }
+
+
+def drift_json(changes: Iterable[Change]) -> list[Json]:
+    """Return what an org has otherwise than it was deployed, as data."""
+    return [
+        {
+            "action": str(c.action),
+            "type": c.ref.type,
+            "fullName": c.ref.full_name,
+            "fields": [
+                {"path": f.path, "recorded": f.wanted, "actual": f.actual}
+                for f in c.fields
+            ],
+        }
+        for c in changes
+    ]
 
 
 def refs_json(refs: Iterable[Ref]) -> list[Json]:

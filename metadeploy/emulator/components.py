@@ -7,7 +7,13 @@ import zipfile
 from collections.abc import Callable, Mapping
 
 from metadeploy import schema
-from metadeploy.emulator import access_control, connectedapps, externalapps, holders
+from metadeploy.emulator import (
+    access_control,
+    connectedapps,
+    externalapps,
+    holders,
+    trail,
+)
 from metadeploy.emulator.judge import BadFile
 from metadeploy.emulator.package import SourceFile
 from metadeploy.emulator.state import OrgState, StoredComponent
@@ -47,7 +53,11 @@ def _inside(source: SourceFile) -> str:
 
 def write_tree(writer: Writer, ref: Ref, tree: Tree) -> Written:
     """Write a component whose content is known field by field. Raises BadFile."""
-    return _WRITE.get(ref.type, _write_plain)(writer, ref, tree)
+    done = _WRITE.get(ref.type, _write_plain)(writer, ref, tree)
+    if done.changed:
+        by, created = writer.user_id, done.created
+        trail.written(writer.org, ref, tree, created=created, by=by)
+    return done
 
 
 def delete_component(writer: Writer, ref: Ref) -> str | None:
@@ -55,11 +65,13 @@ def delete_component(writer: Writer, ref: Ref) -> str | None:
     component = writer.org.component(ref)
     if component is None:
         return None
+    tree = stored_tree(component) if ref.type in trail.KEPT else {}
     delete = _DELETE.get(ref.type)
     if delete:
         delete(writer, component)
     else:
         writer.org.remove(ref)
+    trail.deleted(writer.org, ref, tree, by=writer.user_id)
     return component.id
 
 

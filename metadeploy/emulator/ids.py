@@ -24,6 +24,7 @@ PREFIXES = {
     "ExtlClntAppOauthPlcyCnfg": "0xo",
     "OauthToken": "0CQ",
     "LoginHistory": "0Ya",
+    "SetupAuditTrail": "0Ym",
     "DeployRequest": "0Af",
     "RetrieveRequest": "09S",
     "InstalledSubscriberPackage": "0A3",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from metadeploy.emulator import ids, profiles, records
+from metadeploy.emulator import ids, profiles, records, trail
 from metadeploy.emulator.faults import Fault
 from metadeploy.emulator.sobjects import PERMISSION_FIELDS, SOBJECTS, SField, SObject
 from metadeploy.emulator.tree import Tree, leaf_tree, parse, tree_of, write_file
@@ -205,6 +205,7 @@ def _create_access(org: OrgState, values: Mapping[str, Plain], user_id: str) -> 
     for row in records.linked(org, "SetupEntityAccess", entity):
         if row["ParentId"] == parent:
             return _take_over(org, str(row["Id"]), user_id)
+    trail.access(org, parent, entity, enabled=True, by=user_id)
     return records.grant_access(org, parent, entity, by=user_id)
 
 
@@ -227,6 +228,8 @@ def _take_over(org: OrgState, row_id: str, user_id: str) -> str:
 
 def _delete_access(org: OrgState, record: Record, user_id: str) -> None:
     require(org, user_id, "ManageProfilesPermissionsets", "CustomizeApplication")
+    parent, entity = str(record["ParentId"]), str(record["SetupEntityId"])
+    trail.access(org, parent, entity, enabled=False, by=user_id)
     records.erase(org, "SetupEntityAccess", str(record["Id"]))
 
 
@@ -297,6 +300,7 @@ def _create_permission_set(
         tree["license"] = [str(named.get("Name", ""))]
     record_id = org.put(ref, write_file("PermissionSet", tree), user_id=user_id)
     records.save_permission_set(org, record_id, name, tree, by=user_id)
+    trail.written(org, ref, tree, created=True, by=user_id)
     return record_id
 
 
@@ -325,6 +329,7 @@ def _update_permission_set(
         component_id=component.id,
     )
     records.save_permission_set(org, component.id, name, tree, by=user_id)
+    trail.written(org, component.ref, tree, created=False, by=user_id)
 
 
 def _delete_permission_set(org: OrgState, record: Record, user_id: str) -> None:
@@ -334,6 +339,7 @@ def _delete_permission_set(org: OrgState, record: Record, user_id: str) -> None:
     if problem:
         raise Fault("DEPENDENCY_EXISTS", problem)
     records.forget_permission_set(org, component.id)
+    trail.deleted(org, component.ref, tree_of(parse(component.body)), by=user_id)
     org.remove(component.ref)
 
 

@@ -276,6 +276,14 @@ REST_BEHAVIOURS: tuple[Behaviour, ...] = (
         "Tooling API Developer Guide; Salesforce CLI's use of it is observed",
     ),
     Behaviour(
+        "SetupAuditTrail",
+        "Tells who has created, changed or deleted apps, permission sets and profiles,"
+        " and who was given an app by records; Display is nothing to filter by.",
+        "documented",
+        "Object Reference, SetupAuditTrail; most actions and words are observed in"
+        " what people publish; that a change is one row for each component is inferred",
+    ),
+    Behaviour(
         "SetupEntityAccess",
         "A row that a deploy made may be created by hand once more: it is the same row"
         " then, and a further creation is refused.",

@@ -147,6 +147,12 @@ _TABLES: dict[str, str] = {
     "LoginHistory": """
         UserId:reference/! LoginTime:datetime/! LoginType:picklist/! SourceIp:string
         Status:string/! Application:string""",
+    # Display is nothing to filter by (documented); see `trail`.
+    "SetupAuditTrail": """
+        Action:string/! Section:string Display:string/n DelegateUser:string
+        CreatedByContext:string CreatedByIssuer:string
+        ResponsibleNamespacePrefix:string CreatedDate:datetime/!
+        CreatedById:reference/!>User.CreatedBy SystemModstamp:datetime/!""",
     "DeployRequest": """
         Status:picklist/! CheckOnly:boolean/! StartDate:datetime
         CompletedDate:datetime ErrorMessage:string/n ErrorStatusCode:picklist
@@ -198,7 +204,7 @@ _UPDATE = frozenset({"User", "PermissionSet"})
 _DELETE = frozenset(
     {"PermissionSet", "PermissionSetAssignment", "SetupEntityAccess", "OauthToken"}
 )
-_NO_AUDIT = frozenset({"UserLicense", "LoginHistory"})
+_NO_AUDIT = frozenset({"UserLicense", "LoginHistory", "SetupAuditTrail"})
 _AUDIT = (
     SField("CreatedDate", "datetime", nillable=False),
     SField(
