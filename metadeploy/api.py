@@ -23,7 +23,6 @@ from metadeploy import adopt as adopting
 from metadeploy import (
     deploy,
     doctor,
-    externalapp,
     history,
     keys,
     login,
@@ -37,15 +36,14 @@ from metadeploy import (
 from metadeploy.access import Raised, lower_access
 from metadeploy.adopt import Adopted
 from metadeploy.connection import Connection
-from metadeploy.credentials_api import CredentialsApi
 from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome
 from metadeploy.doctor import Check
 from metadeploy.doctor_api import DoctorApi
-from metadeploy.errors import ConfigError, MetadeployError, OrgBusy, PlanRefused
+from metadeploy.errors import ConfigError, MetadeployError, OrgBusy
 from metadeploy.failpoint import reach
 from metadeploy.journal import Journal
-from metadeploy.keys import Credentials, KeyChoice, Masters
+from metadeploy.keys import Masters
 from metadeploy.live import Origin
 from metadeploy.metadata_api import MetadataApi
 from metadeploy.model import Component, DeployOptions, DeployResult, Ref, Secret
@@ -54,8 +52,7 @@ from metadeploy.orgjournal import OrgJournal
 from metadeploy.plan import Actual, Plan, Refusal
 from metadeploy.project import Project
 from metadeploy.prover import AppProver
-from metadeploy.reading import read_actual, resolve_names
-from metadeploy.rotation import Rotation, Step
+from metadeploy.reading import resolve_names
 from metadeploy.target import Limits, Progress, Target
 from metadeploy.verify import Verified, verify
 from metadeploy.wanted import Wanted
@@ -355,7 +352,7 @@ class Orgs:
 
         def log_in() -> tuple[Target, DoctorApi]:
             target = self.target(org)
-            return target, DoctorApi(self._connections[name], org.api_version)
+            return target, DoctorApi(self.connection(name), org.api_version)
 
         grants = self._grants(org)
         patient = doctor.Patient(org, server, log_in, time.time, grants)
@@ -406,103 +403,6 @@ class Orgs:
                 component = keys.with_key(component, made)
             keyed.append(component)
         return package.files(keyed, org.api_version), note
-
-    def keys(self, name: str) -> list[AppKey]:
-        """Return the consumer key of each app of an org, as the org has it."""
-        org = self.project.org(name)
-        wanted = self.project.wanted(org)
-        target = self.target(org)
-        wanted = resolve_names(target, wanted)
-        actual = read_actual(target, wanted)
-        apps = {c.ref: app for c in wanted.components if (app := keys.app_of(c))}
-        types = {_kind(ref) for ref in apps}
-        listed = target.metadata.list_metadata(sorted(types)) if types else ()
-        created = {row.ref: row.created for row in listed}
-        found: list[AppKey] = []
-        for component in wanted.components:
-            app = apps.get(component.ref)
-            if app is not None:
-                choice = wanted.key_choice(component, app)
-                live = actual.consumer_keys.get(app)
-                org_id = actual.facts.org_id
-                made = keys.recognise(self.masters(org), org_id, app, choice, live)
-                ref = Ref(_kind(component.ref), app)
-                found.append(
-                    AppKey(
-                        ref,
-                        org_id,
-                        made,
-                        choice,
-                        created.get(ref, ""),
-                        live is not None,
-                    )
-                )
-        return sorted(found, key=lambda key: key.app)
-
-    def credentials(self, name: str, app: str, *, staged: bool = False) -> Credentials:
-        """Return an app's key and, where it is known or the org tells it, its secret.
-
-        staged: those that a rotation has staged. Raises ConfigError for an app that
-        the org's templates do not make, or that has nothing staged.
-        """
-        found = self._app_key(name, app)
-        if not staged and found.credentials.consumer_secret is not None:
-            return found.credentials
-        if not found.external or not found.deployed:
-            if staged:
-                raise ConfigError(f"nothing is staged for {app} in {name}")
-            return found.credentials
-        told = self._credentials_api(name)
-        consumer = told.consumer(app)
-        if not staged:
-            key, secret = consumer.key, told.secret(consumer)
-            return Credentials(key, secret, "org", found.choice.generation)
-        beside = told.staged(consumer)
-        if beside is None or beside.state != "Active":
-            raise ConfigError(f"nothing is staged for {app} in {name}")
-        return Credentials(beside.key, beside.secret, "org", found.choice.generation)
-
-    def rotate(
-        self,
-        name: str,
-        app: str,
-        step: Step,
-        *,
-        allowed: frozenset[str] = frozenset(),
-    ) -> Rotation:
-        """Take one step of rotating an External Client App's key and secret.
-
-        allowed: "production" for an org that says that it is one.
-        """
-        org = self.project.org(name)
-        found = self._app_key(name, app)
-        if not found.deployed:
-            raise ConfigError(f"org {name} does not have the app {app} yet")
-        if not found.external:
-            raise ConfigError(
-                f"{app} is a ConnectedApp: no API rotates its key in place",
-                hint=f"Raise `generation` of {app} under `apps` in {org.path}: then"
-                " `metadeploy plan` shows what a new key interrupts. Or rotate it in"
-                " Setup, and it has a key of the org's own.",
-            )
-        facts = self.target(org).data.facts()
-        if facts.production and "production" not in allowed:
-            what = f"{facts.name} ({facts.org_id}) is a production org"
-            raise PlanRefused([f"{what}. Allow it with --production."])
-        own_key = login.own_key(org, self.workspace)
-        told = self._credentials_api(name)
-        return rotation.rotate(told, app, step, own_key=own_key)
-
-    def _app_key(self, name: str, app: str) -> AppKey:
-        found = {k.app: k for k in self.keys(name)}
-        if app not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise ConfigError(f"org {name} has no app {app}", hint=f"It has: {known}.")
-        return found[app]
-
-    def _credentials_api(self, name: str) -> CredentialsApi:
-        org = self.project.org(name)
-        return CredentialsApi(self._connections[name], org.api_version)
 
     def adopt(self, names: Sequence[str], app: str) -> Adopted:
         """Return templates and values that give these orgs the app that they have."""
@@ -556,6 +456,10 @@ class Orgs:
                 state = self.workspace.make_state()
                 self._emulated = self._stack.enter_context(EmulatedOrgs(state))
             return self._emulated
+
+    def connection(self, name: str) -> Connection:
+        """Return the session with an org that `target` has made."""
+        return self._connections[name]
 
     def target(
         self, org: Org, username: str = "", *, until: float = math.inf
@@ -613,31 +517,3 @@ def _with_live(
 
 def _is_connected_app(component: Component) -> bool:
     return component.ref.type == "ConnectedApp"
-
-
-def _kind(ref: Ref) -> str:
-    """Return the type of the app whose key a component holds."""
-    return "ConnectedApp" if ref.type == "ConnectedApp" else externalapp.HEADER
-
-
-class AppKey(Struct, frozen=True):
-    """The consumer key of one app in one org.
-
-    ref: the app itself. choice: what the org file asks for. created: when the org got
-    the app, as XML writes times, "" where it does not say. deployed: it has the app.
-    """
-
-    ref: Ref
-    org_id: str
-    credentials: Credentials
-    choice: KeyChoice
-    created: str
-    deployed: bool
-
-    @property
-    def app(self) -> str:
-        return self.ref.full_name
-
-    @property
-    def external(self) -> bool:
-        return self.ref.type == externalapp.HEADER

@@ -112,8 +112,9 @@ EDGES: dict[str, set[str]] = {
 # One caller of it all is the Python API; the command line is another.
 API = "api"
 RUNS = "runs"  # the API too: for what has run
+APP_KEYS = "appkeys"  # and for the keys of apps
 PROMOTION = "promotion"  # and for what git knows of orgs
-WIRING = {API, RUNS, PROMOTION}
+WIRING = {API, APP_KEYS, RUNS, PROMOTION}
 CLI: dict[str, set[str]] = {
     "cli": set(),
     "cli.adopt": {API},
@@ -123,7 +124,7 @@ CLI: dict[str, set[str]] = {
     "cli.doctor": {API, "doctor"},
     "cli.emulator": {"emulated", "emulator.server", "journal"},
     "cli.interrupt": {API},
-    "cli.keys": {API, "master", "secretsource", "userconfig"},
+    "cli.keys": {API, APP_KEYS, "master", "secretsource", "userconfig"},
     "cli.offline": {API, "history", "privatefile"},
     "cli.options": {"privatefile", "workspace"},
     "cli.output": set(),

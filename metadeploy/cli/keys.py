@@ -10,7 +10,8 @@ import sys
 import click
 
 from metadeploy import handover, master, secretsource, userconfig
-from metadeploy.api import AppKey, Orgs, Result
+from metadeploy.api import Orgs, Result
+from metadeploy.appkeys import AppKey, AppKeys
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Json,
@@ -43,7 +44,7 @@ def list_(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
     """
     with Orgs(options.find_workspace(), parallel=parallelism) as connected:
         names = connected.project.select(orgs)
-        results = connected.each(names, connected.keys)
+        results = connected.each(names, AppKeys(connected).of)
     now = datetime.datetime.now(datetime.UTC)
     if as_json:
         rows = [_row(r, now) for r in results]
@@ -162,7 +163,9 @@ def export(
         raise click.UsageError("a command goes with --format command: -- CMD ARGUMENT")
     with Orgs(options.find_workspace()) as connected:
         one = options.one_org(connected.project, org)
-        found = handover.pair(app, connected.credentials(one, app, staged=staged))
+        found = handover.pair(
+            app, AppKeys(connected).credentials(one, app, staged=staged)
+        )
     match form:
         case "command":
             _hand_to(command, handover.env_text(found))
@@ -218,7 +221,9 @@ def rotate(
     """
     with Orgs(options.find_workspace()) as connected:
         name = options.one_org(connected.project, org)
-        done = connected.rotate(name, app, step or "stage", allowed=frozenset(allowed))
+        done = AppKeys(connected).rotate(
+            name, app, step or "stage", allowed=frozenset(allowed)
+        )
     if as_json:
         write_json(
             document(
