@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import click
 import pytest
-from apps import PORTAL, edit, key_pair
+from apps import PORTAL, edit, git, key_pair
 from canaries import Search
 
 from metadeploy import cli
@@ -75,6 +75,12 @@ def drives(at):
     yield "deploy uat --auto-approve", False
     yield "emulator fault reset-after-apply --on deploy", True
     yield "deploy uat --auto-approve --wait 0.2", None
+    yield "log dev", True
+    yield "log nobody", False
+    yield "diff dev..uat", None
+    yield "diff nobody..uat", False
+    yield "promote uat --auto-approve", None
+    yield "promote nobody", False
     yield "runs list", True
     yield "runs list nobody", False
     yield "runs show nothing", False
@@ -163,6 +169,9 @@ class Place:
         for name in ("client secret", "refresh token", "command", "password"):
             self.keep(name)
         self._with_certificate()
+        git(project, "init", "--quiet", "--initial-branch", "main")
+        git(project, "add", "templates", "orgs", "certs")
+        git(project, "commit", "--quiet", "--message", "all")
 
     def keep(self, name, text=""):
         """Make a secret, or take one; keep it in a file; look for it from now on."""
