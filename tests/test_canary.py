@@ -75,6 +75,8 @@ def drives(at):
     yield "deploy uat --auto-approve", False
     yield "emulator fault reset-after-apply --on deploy", True
     yield "deploy uat --auto-approve --wait 0.2", None
+    yield "drift dev", None
+    yield "drift nobody", False
     yield "log dev", True
     yield "log nobody", False
     yield "diff dev..uat", None
