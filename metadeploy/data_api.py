@@ -91,6 +91,7 @@ class DataApi:
             f" FROM SetupAuditTrail{where} ORDER BY CreatedDate DESC"
             f" LIMIT {_LAST_SETUP_CHANGES}"
         )
+        # SOQL is asked for whole seconds, and ours may have been the last of that one.
         return tuple(
             SetupChange(
                 _text(row, "CreatedDate"),
@@ -101,6 +102,7 @@ class DataApi:
                 str(row.get("DelegateUser") or ""),
             )
             for row in rows
+            if since is None or _seconds(_text(row, "CreatedDate")) > since
         )
 
     def holders(self, app_ids: Iterable[str]) -> dict[str, dict[Ref, str]]:
@@ -282,6 +284,14 @@ class DataApi:
                 )
             )
         )
+
+
+def _seconds(text: str) -> float:
+    """Return seconds since 1970 of a time in REST: "2026-01-31T10:00:00.000+0000"."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+    except ValueError:
+        raise LostAnswer(f"the org says a time that is none: {text!r}") from None
 
 
 def _name_of(user: Json) -> str:

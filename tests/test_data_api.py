@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 from raw_server import http
@@ -143,6 +144,9 @@ def test_who_changed_what_is_told_the_newest_first(world, org, data, deploy):
     assert times == sorted(times, reverse=True)
     assert data.setup_changes(before - 60) == rows
     assert data.setup_changes(world.clock() + 60) == ()
+    now = datetime.strptime(rows[0].at, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+    assert data.setup_changes(now) == ()
+    assert rows[0] in data.setup_changes(now - 0.001)
 
 
 def test_access_is_given_seen_and_taken(data, deploy):
@@ -400,3 +404,12 @@ def test_a_deploy_that_waits_is_running(world):
 
 def test_a_deploy_of_a_status_that_nobody_knows_is_running():
     assert DeployRequest("0Af", "Polishing", False, "Ann").running
+
+
+def test_rows_of_the_trail_that_say_little_or_nonsense(answering):
+    at = "2026-01-01T00:00:00.000+0000"
+    by_nobody = {"CreatedDate": at, "CreatedBy": None, "Display": "x"}
+    (row,) = answering(rows(by_nobody)).setup_changes()
+    assert (row.user, row.words, row.delegate) == ("", "x", "")
+    with pytest.raises(LostAnswer, match="a time that is none: 'soon'"):
+        answering(rows({**by_nobody, "CreatedDate": "soon"})).setup_changes(1.0)
