@@ -56,7 +56,7 @@ CORE = {
     "xmlfile",
     "yamlfile",
 }
-CORE_PACKAGES = ("rules", "schema")
+CORE_PACKAGES = ("reports", "rules", "schema")
 
 # The order of steps; edges arrive as arguments. Imports the core and its like.
 FLOW = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
+
 APP = "templates/connectedApps/Portal.connectedApp.j2"
 CALL = "        <certificate>{{ file('certs/portal.crt') }}</certificate>\n"
 AFTER = "join('\\n') }}</callbackUrl>\n"
@@ -76,3 +78,40 @@ def test_what_is_suppressed_is_listed_apart(runner, project):
     assert quiet["docs"] == "docs/rules.md#md804"
     elsewhere = runner("validate", "--json", project / "orgs").json
     assert elsewhere["suppressed"] == []
+
+
+@pytest.mark.parametrize("form", ["github", "gitlab", "sarif"])
+def test_a_code_host_is_told(runner, project, form):
+    clean = runner("validate", "--format", form)
+    assert (clean.code, clean.err) == (0, "3 orgs checked: 0 errors, 0 warnings.\n")
+    edit(project / APP, "<label>", "<lable>x</lable><label>")
+    ran = runner("validate", "--format", form)
+    assert ran.code == 1 and "did you mean label?" in ran.out
+    assert ran.err == "3 orgs checked: 1 error, 0 warnings.\n"
+
+
+def test_a_code_host_is_told_paths_of_the_repository(runner, project):
+    edit(project / APP, "<label>", "<lable>x</lable><label>")
+    folder = project / "some where"
+    folder.mkdir()
+    for name in ("templates", "orgs"):
+        (project / name).rename(folder / name)
+    git(project, "init", "--quiet")
+    ran = runner("validate", "--format", "gitlab", at=folder)
+    assert ran.json[0]["location"]["path"] == f"some where/{APP}"
+    git(folder, "init", "--quiet")
+    ran = runner("validate", "--format", "gitlab", at=folder)
+    assert ran.json[0]["location"]["path"] == APP
+
+
+def test_json_is_a_format_too(runner):
+    assert (
+        runner("validate", "--format", "json").json == runner("validate", "--json").json
+    )
+    for words in (["--format", "json"], ["--format=json"], ["--json"]):
+        failed = runner("validate", "--org", "nobody", *words)
+        assert failed.code == 1
+        assert failed.json["error"]["message"] == "no org is called 'nobody'"
+    both = runner("validate", "--json", "--format", "sarif")
+    assert both.code == 64
+    assert both.json["error"]["message"] == "--json is not --format sarif"

@@ -134,7 +134,7 @@ def _have_no_core() -> None:
 def _bug(error: BaseException, words: Sequence[str]) -> None:
     from metadeploy.cli.debug import show_bug
 
-    show_bug(error, as_json="--json" in words)
+    show_bug(error, as_json=_wants_json(words))
 
 
 def _leave(code: int) -> NoReturn:
@@ -156,7 +156,7 @@ def run(words: Sequence[str]) -> int:
     try:
         done = metadeploy.main(list(words), "metadeploy", standalone_mode=False)
     except click.UsageError as error:
-        return _usage(error, as_json="--json" in words)
+        return _usage(error, as_json=_wants_json(words))
     except click.ClickException as error:
         error.show()
         return 1
@@ -170,6 +170,14 @@ def run(words: Sequence[str]) -> int:
         sys.stdout = None
         return 1
     return done if isinstance(done, int) else 0
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Tell whether a failure is to be the one JSON document too."""
+    if "--json" in words:
+        return True
+    text = " ".join(words).replace("--format=", "--format ")
+    return "validate" in words and "--format json" in text
 
 
 def exit_code(error: MetadeployError) -> int:
@@ -194,7 +202,7 @@ def _failed(error: MetadeployError, words: Sequence[str]) -> int:
     from metadeploy.cli.output import error_text, failure, write_json
 
     code = exit_code(error)
-    if "--json" in words:
+    if _wants_json(words):
         command = next((w for w in words if w in COMMANDS), "metadeploy")
         write_json(failure(command, error, code))
     else:

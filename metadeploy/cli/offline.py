@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from metadeploy import privatefile
+from metadeploy import __version__, privatefile
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
@@ -43,12 +43,20 @@ if TYPE_CHECKING:
     multiple=True,
     help="Ask for this policy too; isv: what Salesforce asks of vendors.",
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github", "gitlab"]),
+    metavar="FORMAT",
+    help="Print text, json, sarif, github or gitlab. [default: text]",
+)
 @options.as_json
 def validate(
     paths: tuple[str, ...],
     orgs: tuple[str, ...],
     staged: bool,
     policies: tuple[str, ...],
+    form: str | None,
     as_json: bool,
 ) -> int:
     """Check templates and org files, offline.
@@ -56,6 +64,8 @@ def validate(
     Everything that is wrong is told at once, each as file:line. With PATH, only what
     is wrong in those files or folders is told. No key and no network is needed.
     """
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json is not --format {form}")
     workspace = options.find_workspace()
     if staged:
         from metadeploy import history
@@ -69,7 +79,7 @@ def validate(
     problems = [p for p in verdict.problems if inside(p)]
     quiet = [s for s in verdict.suppressed if inside(s.problem)]
     errors = [p for p in problems if p.severity is Severity.ERROR]
-    if as_json:
+    if as_json or form == "json":
         body: Document = {
             "orgs": list(names),
             "problems": [problem_json(p) for p in problems],
@@ -77,14 +87,40 @@ def validate(
         }
         write_json(document("validate", body))
         return 1 if errors else 0
-    for problem in problems:
-        click.echo(_line(problem))
+    for line in _lines(form, problems, quiet, workspace.root):
+        click.echo(line)
     warnings = options.counted(len(problems) - len(errors), "warning")
     checked = f"{options.counted(len(names), 'org')} checked"
     found = options.counted(len(errors), "error")
     kept = f", {len(quiet)} suppressed" if quiet else ""
     click.echo(f"{checked}: {found}, {warnings}{kept}.", err=True)
     return 1 if errors else 0
+
+
+def _lines(
+    form: str | None, problems: list[Problem], quiet: list[Suppressed], root: Path
+) -> Iterable[str]:
+    """Return what to print in a form that is not --json's."""
+    if form in (None, "text"):
+        return map(_line, problems)
+    from metadeploy.reports import github, gitlab, sarif
+    from metadeploy.reports.finding import findings
+
+    found = findings(problems, quiet, folder=_in_repository(root))
+    if form == "sarif":
+        return [sarif.text(found, __version__)]
+    if form == "gitlab":
+        return [gitlab.code_quality(found)]
+    return github.problems(found)
+
+
+def _in_repository(root: Path) -> str:
+    """Return the project's folder in its repository, which is what hosts know."""
+    for folder in (root, *root.parents):
+        if (folder / ".git").exists():  # a file in a worktree
+            found = root.relative_to(folder).as_posix()
+            return "" if found == "." else found
+    return ""
 
 
 def _line(problem: Problem) -> str:

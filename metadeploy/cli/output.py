@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -13,6 +12,7 @@ import click
 
 from metadeploy.errors import InvalidMetadata, MetadeployError, PlanRefused
 from metadeploy.model import Problem, secret_texts
+from metadeploy.reports.text import shown as shown
 from metadeploy.rules import page
 
 Json: TypeAlias = (
@@ -21,12 +21,6 @@ Json: TypeAlias = (
 Document: TypeAlias = "Mapping[str, Json]"
 
 SCHEMA_VERSION = 1
-# What a terminal would obey instead of showing: C0, C1, bidirectional marks; and what
-# nobody sees, or that breaks a line: zero-width, line separators, tags.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\U000e0000-\U000e007f]"
-)
 
 
 def write_json(document: Document) -> None:
@@ -96,11 +90,6 @@ def masked(text: str) -> str:
     from metadeploy.redact import redact  # a command that goes well needs none of it
 
     return redact(text, secret_texts())
-
-
-def shown(text: str) -> str:
-    """Return text from an org, a repository or a template, safe for a terminal."""
-    return _UNSEEN.sub("\ufffd", text)
 
 
 def styled(

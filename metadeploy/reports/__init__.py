@@ -1,0 +1,1 @@
+"""What others show of us: code hosts, their pull requests, and test reports. Pure."""
