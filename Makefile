@@ -6,7 +6,7 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install dev demo check test soak coverage fuzz clients test-clients bench clean
+.PHONY: install dev demo check test soak coverage mutants fuzz clients test-clients bench clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -35,7 +35,7 @@ check: dev
 	$(BIN)/mypy
 
 test: dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2
 
 # What the whole suite takes samples of, whole: every call with every fault.
 soak: dev
@@ -44,6 +44,13 @@ soak: dev
 # Fails below 100 % of the branches of the core.
 coverage: dev
 	$(BIN)/pytest --numprocesses 2 --cov --cov-report term
+
+# Changes what decides and what masks, a place at a time, and lists what no test noticed
+# (docs/reliability.md says why each of those is harmless).
+mutants: dev
+	@$(PIP) install 'mutmut>=3.8'
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
 
 # Damaged and invented input, for long; FUZZ="--seconds 600 zip" for one target.
 # With atheris (pip install atheris) where it is there, else with hypothesis.

@@ -60,9 +60,11 @@ def find(target: Target, question: Question) -> str | None:
     """
     target.progress.step("the answer was lost: asking the org what it has")
     closed = target.clock.now() + target.limits.window
-    whose = dict.fromkeys(question.known, _Whose.OTHERS)
+    whose: dict[str, _Whose] = {}
     for pause in pauses():
         for seen in _asked(target, target.data.deploys):
+            if seen.id in question.known:
+                continue
             if whose.get(seen.id, _Whose.UNTOLD) is _Whose.UNTOLD:
                 whose[seen.id] = _whose(target, seen, question)
             if whose[seen.id] is _Whose.OURS:

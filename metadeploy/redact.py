@@ -55,7 +55,7 @@ _SHAPES = re.compile(
     r"|\Z)",
     re.DOTALL | re.ASCII,
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{20,}")
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
@@ -96,13 +96,10 @@ def _looks_secret(text: str) -> bool:
 
 def _decoded(text: str) -> Iterator[str]:
     """Yield what base64 says, one character a byte, wherever its groups begin."""
-    plain = text.translate(_URL_SAFE).rstrip("=")
+    plain = text.translate(_URL_SAFE)
     for first in range(4):
-        group = plain[first:]
-        if len(group) % 4 == 1:
-            group = group[:-1]
-        group += "=" * (-len(group) % 4)
-        yield base64.b64decode(group).decode("latin-1")
+        whole = (len(plain) - first) // 4 * 4
+        yield "".join(map(chr, base64.b64decode(plain[first : first + whole])))
 
 
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -139,9 +136,9 @@ def forms(secret: str) -> tuple[str, ...]:
 
 def _base64(data: bytes) -> Iterator[str]:
     for shift in range(3):
-        whole = base64.b64encode(bytes(shift) + data).decode("ascii")
-        # The first and the last group depend on what stands around.
-        sure = whole[0 if shift == 0 else 4 : len(whole) // 4 * 4 - 4]
-        if len(sure) >= SHORTEST:
-            yield sure
-            yield sure.replace("+", "-").replace("/", "_")
+        whole = base64.b64encode(bytes(shift) + data).decode()
+        # A character holds six bits: those that share one with what stands around are
+        # left out.
+        sure = whole[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]
+        yield sure
+        yield sure.replace("+", "-").replace("/", "_")

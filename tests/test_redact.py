@@ -199,3 +199,23 @@ def test_no_form_of_a_known_secret_is_left(secret, before, after, data):
 @given(st.text("abcdefghij k\n", max_size=200))
 def test_plain_words_stay(text):
     assert redact(text) == text
+
+
+def test_every_place_of_a_secret_is_masked():
+    assert redact("canary77 and canary77, canary77", ["canary77"]) == "*** and ***, ***"
+
+
+@given(secrets, st.binary(max_size=9), st.binary(max_size=9), st.booleans())
+def test_a_secret_in_base64_is_masked_to_the_character(secret, before, after, safe):
+    """Six bits a character: all that hold bits of nothing else."""
+    data = secret.encode("utf-8", "surrogatepass")
+    encode = base64.urlsafe_b64encode if safe else base64.b64encode
+    text = encode(before + data + after).decode()
+    first = -(-8 * len(before) // 6)
+    last = 8 * (len(before) + len(data)) // 6
+    assume("*" not in text)
+    found = redact(text, [secret])
+    assert MASK in found
+    left, _, right = found.partition(MASK)
+    assert len(left) <= first and text.startswith(left)
+    assert len(right) <= len(text) - last and text.endswith(right)
