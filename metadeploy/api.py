@@ -322,7 +322,7 @@ class Orgs:
         except MetadeployError as error:
             return error.message
         same = wanted.says_what(plan.wanted)
-        return "" if same else "the saved plan is of other templates or values"
+        return "" if same else "the saved plan is not of all that templates make now"
 
     def verify(self, name: str, *, wait: float = 0.0, username: str = "") -> Verified:
         """Return what differs in an org, and whether its apps give tokens.

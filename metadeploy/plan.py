@@ -275,7 +275,7 @@ def _refusals(
     if deleted:
         what = f"this deletes {', '.join(deleted)}"
         found.append(Refusal("deletion", what, "--allow-delete"))
-    found += _mass_change(actual, changes)
+    found += _mass_change(max(len(actual.components), wanted.whole), changes)
     revoked = [str(g) for g in gains if g.action is Action.REVOKE]
     if revoked:
         what = f"this takes access away: {'; '.join(revoked)}"
@@ -295,9 +295,8 @@ def _refusals(
 _MASS_SHARE, _MASS_LEAST = 0.3, 10
 
 
-def _mass_change(actual: Actual, changes: Iterable[Change]) -> list[Refusal]:
+def _mass_change(there: int, changes: Iterable[Change]) -> list[Refusal]:
     """Refuse to change much of what an org has at once: most likely a mistake."""
-    there = len(actual.components)
     changed = sum(c.action in (Action.UPDATE, Action.DELETE) for c in changes)
     if there < _MASS_LEAST or changed <= there * _MASS_SHARE:
         return []

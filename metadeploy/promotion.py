@@ -16,10 +16,11 @@ from metadeploy.api import Goal, Orgs
 from metadeploy.delta import Delta
 from metadeploy.deploy import Outcome
 from metadeploy.drifting import Drift, look
-from metadeploy.errors import ConfigError
+from metadeploy.errors import ConfigError, InvalidMetadata
 from metadeploy.journal import Run
 from metadeploy.live import ref_of
 from metadeploy.plan import Plan, Refusal
+from metadeploy.project import Project
 from metadeploy.wanted import Wanted
 
 
@@ -86,6 +87,7 @@ class Promotion:
 
     def __init__(self, orgs: Orgs) -> None:
         self._orgs = orgs
+        self._projects: dict[str, Project] = {}
 
     # -- what is live where
 
@@ -167,6 +169,38 @@ class Promotion:
             )
         known = Wanted(name, org.api_version, recorded, {})
         return Found(Commit(""), look(self._orgs.target(org), known, since=since))
+
+    def since(self, name: str, revision: str) -> Goal:
+        """Return of what an org is to be like that which an edit since then reaches.
+
+        That is where it renders otherwise than at that revision; what it made there,
+        or the journal has recorded, and nothing makes any more is to be deleted. Raises
+        ConfigError for no revision, or one that does not render.
+        """
+        root = self._orgs.workspace.root
+        commit = repository.commit_of(root, revision)
+        org = self._orgs.project.org(name)
+        now = self._orgs.project.wanted(org)
+        before = self._project_at(commit)
+        was = replace(now, components=(), access={}, keys={})
+        if name in before.org_paths:
+            try:
+                was = before.wanted(before.org(name))
+            except InvalidMetadata as error:
+                raise ConfigError(
+                    f"at {revision}, {name} does not render: {error.problems[0]}",
+                    hint="Name another revision, or leave --since out.",
+                ) from error
+        recorded = self._orgs.journal().recorded(self._orgs.org_id(org))
+        wanted = delta.narrowed(was, now, (c.ref for c in recorded))
+        live = history.live(self._orgs.workspace, name)
+        part = "" if live == commit else f"only what changed since {revision} counted"
+        return Goal(wanted, part=part)
+
+    def _project_at(self, commit: str) -> Project:
+        if commit not in self._projects:  # twice, by two threads, is no harm
+            self._projects[commit] = history.at(self._orgs.workspace, commit)
+        return self._projects[commit]
 
     # -- promotion
 
@@ -272,5 +306,5 @@ class Promotion:
         return Between(source, name, commit, there, delta.between(was, now))
 
     def _wanted_at(self, commit: Commit, name: str) -> Wanted:
-        project = history.at(self._orgs.workspace, commit.id)
+        project = self._project_at(commit.id)
         return project.wanted(project.org(name))

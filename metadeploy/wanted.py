@@ -16,7 +16,8 @@ from metadeploy.model import Component, Ref
 class Wanted(Struct, frozen=True):
     """What an org is to be like: its components, and who may use what.
 
-    absent: components that it must not have.
+    absent: components that it must not have. whole: how many components there are in
+    all, where these are a part of them; else 0.
     """
 
     org: str
@@ -26,6 +27,7 @@ class Wanted(Struct, frozen=True):
     keys: Mapping[str, KeyChoice] = field(default_factory=dict)
     places: tuple[tuple[str, Ref, str, int], ...] = ()
     absent: tuple[Ref, ...] = ()
+    whole: int = 0
 
     @classmethod
     def of(

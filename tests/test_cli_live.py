@@ -172,7 +172,7 @@ def test_a_saved_plan_is_of_a_commit_only_where_it_says_the_same(
     second = commit(project)
     code, row = deploy(runner, "--plan", project / "same.plan")
     assert (code, live(project)) == (0, None)
-    assert row["live"]["why"] == "the saved plan is of other templates or values"
+    assert row["live"]["why"] == "the saved plan is not of all that templates make now"
     runner("plan", "dev", "--out", project / "mine.plan")
     code, row = deploy(runner, "--plan", project / "mine.plan")
     assert (code, row["live"]["why"], live(project)) == (0, "", second)

@@ -347,3 +347,104 @@ def test_what_somebody_deleted_is_drift(runner, project, first):
         org.remove(Ref("ConnectedApp", "Billing"))
     ran = runner("drift", "dev")
     assert ran.code == 2 and "! ConnectedApp Billing is gone from the org" in ran.out
+
+
+# -- since
+
+
+def test_a_plan_since_a_commit_is_of_what_edits_reach(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    somebody_changes(project)  # Portal, which no edit reaches
+    change(project, "Bills")
+    ran = runner("plan", "dev", "--since", "HEAD", "--json")
+    (row,) = ran.json["orgs"]
+    assert [c["fullName"] for c in row["changes"]] == ["Billing"]
+    assert row["drift"] == []
+    shown = runner("plan", "dev", "--since", first[:10]).out
+    assert "ConnectedApp Billing" in shown and "Portal" not in shown
+    whole = runner("plan", "dev", "--json").json["orgs"][0]["changes"]
+    assert {c.get("fullName") for c in whole} >= {"Billing", "Portal"}
+    commit(project)
+    ran = runner("plan", "dev", "--since", "HEAD")
+    assert "Nothing to do: the org matches." in ran.out
+
+
+def test_a_deploy_since_what_was_live_is_whole(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    change(project, "Bills")
+    second = commit(project)
+    ran = runner("deploy", "dev", "--auto-approve", "--since", "HEAD~1", "--json")
+    assert (ran.code, ran.json["orgs"][0]["live"]["commit"]) == (0, second)
+    assert runner("plan", "dev", "--detailed-exitcode").code == 0
+
+
+def test_a_deploy_since_another_commit_is_not(runner, project, first):
+    change(project, "Bills")
+    second = commit(project)
+    runner("deploy", "dev", "--auto-approve")
+    change(project, "Bill")
+    commit(project)
+    ran = runner("deploy", "dev", "--auto-approve", "--since", first, "--json")
+    assert ran.code == 0
+    assert ran.json["orgs"][0]["live"]["commit"] == second == live(project, "dev")
+    assert (
+        f"only what changed since {first} counted"
+        in (ran.json["orgs"][0]["live"]["why"])
+    )
+
+
+def test_a_deleted_template_deletes_where_that_is_allowed(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    (project / "templates/permissionsets/Portal_API.permissionset.j2").unlink()
+    (project / "templates/profiles/Portal Community User.profile.j2").unlink()
+    commit(project)
+    words = ("deploy", "dev", "--auto-approve", "--since", first, "--allow-revoke")
+    ran = runner(*words)
+    assert ran.code == 1
+    assert "this deletes PermissionSet Portal_API. Allow it with --allow-delete" in (
+        ran.err
+    )
+    assert "  - PermissionSet Portal_API\n" in ran.out
+    assert "  - Profile" not in ran.out  # it is not ours to delete
+    ran = runner(*words, "--allow-delete", "--json")
+    assert (ran.code, ran.json["orgs"][0]["verified"]) == (0, True), ran.out
+    with emulated(project) as org:
+        assert org.component(Ref("PermissionSet", "Portal_API")) is None
+    again = runner(*words[:2], "--since", first, "--auto-approve")
+    assert "nothing to do" in again.out
+
+
+def test_an_app_whose_template_is_gone_goes_whole(runner, project, first):
+    runner("deploy", "dev", "--auto-approve")
+    path = project / "orgs/defaults.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "name: Ledger" not in line))
+    ran = runner("deploy", "dev", "--auto-approve", "--since", "HEAD", "--allow-delete",
+                 "--allow-revoke", "--json")  # fmt: skip
+    assert ran.code == 0, ran.err + ran.out
+    deleted = [
+        c["fullName"] for c in ran.json["orgs"][0]["changes"] if c["action"] == "delete"
+    ]
+    assert deleted == ["Ledger"]
+    with emulated(project) as org:
+        assert org.component(Ref("ExternalClientApplication", "Ledger")) is None
+
+
+def test_an_org_that_was_not_there_is_reached_whole(runner, project, first):
+    (project / "orgs/new.yaml").write_text((project / "orgs/dev.yaml").read_text())
+    (row,) = runner("plan", "new", "--since", "HEAD", "--json").json["orgs"]
+    (whole,) = runner("plan", "new", "--json").json["orgs"]
+    assert row["changes"] == whole["changes"] != []
+
+
+def test_a_commit_that_is_none_or_does_not_render(runner, project, first):
+    ran = runner("plan", "dev", "--since", "nowhere")
+    assert ran.code == 1 and "git knows no commit 'nowhere' here" in ran.err
+    good = (project / PORTAL).read_text()
+    (project / PORTAL).write_text("{{ nothing.at.all }}")
+    commit(project)
+    (project / PORTAL).write_text(good)
+    ran = runner("plan", "dev", "--since", "HEAD")
+    assert ran.code == 1 and "at HEAD, dev does not render: templates/conn" in ran.err
+    ran = runner("deploy", "dev", "--since", "HEAD", "--plan", "x")
+    assert ran.code == 64 and "--since is for a plan to be made" in ran.err

@@ -36,6 +36,7 @@ from metadeploy.verify import Verified
     is_flag=True,
     help="Exit with 2 when there is something to do.",
 )
+@options.since
 @options.allowances
 @options.parallelism
 @options.as_json
@@ -43,6 +44,7 @@ def plan(
     orgs: tuple[str, ...],
     out: str | None,
     detailed_exitcode: bool,
+    since: str,
     allowed: tuple[str, ...],
     parallelism: int,
     as_json: bool,
@@ -52,7 +54,8 @@ def plan(
     Nothing is changed. Without ORG, all orgs of the project are planned.
     """
     with connect(parallelism) as connected:
-        results = _plan_each(connected, connected.project.select(orgs), allowed)
+        names = connected.project.select(orgs)
+        results = _plan_each(connected, names, allowed, since)
     plans = [r.value for r in results if r.value is not None]
     if out is not None:
         _save(Path(out), plans, complete=len(plans) == len(results))
@@ -77,6 +80,7 @@ def plan(
 @click.option(
     "--plan", "plan_file", metavar="FILE", help="Apply exactly this saved plan."
 )
+@options.since
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option(
     "--dry-run", is_flag=True, help="Let the org validate it and keep nothing."
@@ -91,6 +95,7 @@ def plan(
 def deploy(
     orgs: tuple[str, ...],
     plan_file: str | None,
+    since: str,
     auto_approve: bool,
     dry_run: bool,
     test_level: TestLevel | None,
@@ -107,6 +112,8 @@ def deploy(
     The plan is shown first. After the deploy the org is read again, and each app is
     logged in to with its own key, as far as its flows allow.
     """
+    if since and plan_file:
+        raise click.UsageError("--since is for a plan to be made, not a saved one")
     saved = _load(plan_file, orgs)
     if not orgs and not saved:
         raise click.UsageError("name the orgs to deploy to, or '*' for all")
@@ -119,7 +126,7 @@ def deploy(
             planned = [Result(p.wanted.org, p) for p in saved]
         else:
             names = connected.project.select(orgs)
-            planned = _plan_each(connected, names, allowed)
+            planned = _plan_each(connected, names, allowed, since)
         if not as_json:
             _show_plans(planned)
         due = [r.value for r in planned if r.value is not None and not r.value.empty]
@@ -204,12 +211,16 @@ def verify(
 
 
 def _plan_each(
-    connected: Orgs, names: Iterable[str], allowed: tuple[str, ...]
+    connected: Orgs, names: Iterable[str], allowed: tuple[str, ...], since: str
 ) -> list[Result[Plan]]:
+    known = Promotion(connected)
+
+    def work(name: str) -> Plan:
+        goal = known.since(name, since) if since else None
+        return connected.plan(name, allowed=frozenset(allowed), goal=goal)
+
     with watching(connected):
-        return connected.each(
-            list(names), lambda name: connected.plan(name, allowed=frozenset(allowed))
-        )
+        return connected.each(list(names), work)
 
 
 def _show_plans(results: Iterable[Result[Plan]]) -> None:

@@ -98,6 +98,12 @@ test_level = click.option(
     metavar="LEVEL",
     help="Which Apex tests to run. [default: the org's own rule]",
 )
+since = click.option(
+    "--since",
+    metavar="REF",
+    default="",
+    help="Only what renders otherwise than at that commit.",
+)
 lock_timeout = click.option(
     "--lock-timeout",
     type=click.FloatRange(0, 1440),
