@@ -12,7 +12,8 @@ import secrets
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,14 +50,9 @@ class EmulatedOrgs:
         Raises ConfigError where it cannot be used.
         """
         self._folder = state / "emulator"
-        try:
+        with _translated():
             privatefile.make_folder(self._folder)
             self.world: World = open_world(self._folder / "world.sqlite3")
-        except (OSError, ValueError, sqlite3.Error) as error:
-            raise ConfigError(
-                f"the emulated orgs in .metadeploy/emulator cannot be used: {error}",
-                hint="Look at the folder, and at the space on its disk.",
-            ) from error
         self._server: RunningServer | None = None
         self._lock = threading.Lock()
 
@@ -176,12 +172,23 @@ class EmulatedOrgs:
 
         Raises ConfigError for a user that the org does not have.
         """
-        with self._lock:
+        with self._lock, _translated():
             self.prepare([org])
             state = self.world.org(org.name)
             user_id, found = _user(state, username)
             token = Secret(state.issue_token(user_id))
             return EmulatedLogin(token, state.id, found)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise ConfigError(
+            f"the emulated orgs in .metadeploy/emulator cannot be used: {error}",
+            hint="Look at the folder, and at the space on its disk.",
+        ) from error
 
 
 def _start(
