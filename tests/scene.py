@@ -213,6 +213,7 @@ class Scene:
     errors: list[MetadeployError] = field(default_factory=list)
     detour: Detour = field(default_factory=Detour)
     plans: list[Plan] = field(default_factory=list)
+    wanted: Wanted = WANTED
 
     # -- the org from behind
 
@@ -283,7 +284,7 @@ class Scene:
         return OrgJournal(self.journal, self.workspace)
 
     def plan(self, target: Target) -> Plan:
-        return planning.plan(target, WANTED, self.journal.recorded, allowed=NEEDED)
+        return planning.plan(target, self.wanted, self.journal.recorded, allowed=NEEDED)
 
     def deploy(self) -> Outcome:
         """What `metadeploy deploy dev` does."""
@@ -355,7 +356,8 @@ class Scene:
                 Clock(),
                 Told(),
             )
-            return make_plan(read_actual(target, WANTED), WANTED).empty
+            actual = read_actual(target, self.wanted)
+            return make_plan(actual, self.wanted).empty
         finally:
             connection.close()
 
