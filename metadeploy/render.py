@@ -27,6 +27,7 @@ from msgspec import Struct
 from metadeploy import schema
 from metadeploy.model import Component, Problem, Ref, Source
 from metadeploy.orgfile import Org, selects
+from metadeploy.reads import Reads, reads
 from metadeploy.rules.suppression import Suppression
 from metadeploy.sandbox import Sandbox
 from metadeploy.yamlfile import Plain
@@ -138,6 +139,18 @@ class Renderer:
             if not path.startswith(SHIPPED)
             and (path not in self._refs or _chosen(path, org))
         )
+
+    def reads(self, path: str) -> Reads:
+        """Return what a template or macro reads by itself, its file's name included."""
+        if not path.endswith(SUFFIX) or path not in self._texts:
+            return Reads()
+        header = self._headers.get(path)
+        items = {}
+        if isinstance(header, _Header) and header.for_each:
+            items = {header.name: header.for_each}
+        body, name = reads(self._texts[path], items), reads(path, items)
+        values = body.values | name.values | frozenset(items.values())
+        return Reads(body.texts, values)
 
     def suppressions(self, org: Org) -> tuple[Suppression, ...]:
         """Return what the headers of an org's templates and macros suppress."""

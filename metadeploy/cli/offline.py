@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     metavar="FORMAT",
     help="Print text, json, sarif, github or gitlab. [default: text]",
 )
+@click.option(
+    "--explain", is_flag=True, help="Show what each PATH touches, and check nothing."
+)
 @options.as_json
 def validate(
     paths: tuple[str, ...],
@@ -57,6 +60,7 @@ def validate(
     staged: bool,
     policies: tuple[str, ...],
     form: str | None,
+    explain: bool,
     as_json: bool,
 ) -> int:
     """Check templates and org files, offline.
@@ -74,6 +78,13 @@ def validate(
     else:
         project = workspace.project()
     names = project.select(orgs)
+    if explain:
+        if not paths:
+            raise click.UsageError("--explain wants the files to explain")
+        from metadeploy.cli import explaining
+
+        chosen = _below(paths, workspace.root)
+        return explaining.tell(project, chosen, names, as_json=as_json)
     verdict = project.examine(names, policies=policies)
     inside = _inside(paths, workspace.root)
     problems = [p for p in verdict.problems if inside(p)]
@@ -139,14 +150,20 @@ def _suppressed_json(suppressed: Suppressed) -> dict[str, Json]:
     }
 
 
-def _inside(paths: tuple[str, ...], root: Path) -> Callable[[Problem], bool]:
-    """Return what tells whether a problem is in these files or folders, if any."""
-    wanted: list[str] = [] if paths else ["."]
+def _below(paths: Iterable[str], root: Path) -> list[str]:
+    """Return paths as the project's own. Raises ConfigError for one outside."""
+    found = []
     for path in paths:
         full = Path(path).resolve()
         if not full.is_relative_to(root):
             raise ConfigError(f"{path} is not in the project {root}")
-        wanted.append(full.relative_to(root).as_posix())
+        found.append(full.relative_to(root).as_posix())
+    return found
+
+
+def _inside(paths: tuple[str, ...], root: Path) -> Callable[[Problem], bool]:
+    """Return what tells whether a problem is in these files or folders, if any."""
+    wanted = _below(paths, root) or ["."]
     return lambda p: any(
         w in (".", p.path) or p.path.startswith(f"{w}/") for w in wanted
     )
