@@ -81,8 +81,11 @@ def _is_hidden(path: str, folders: Iterable[str]) -> bool:
 
 def origin(workspace: Workspace, project: Project) -> Origin | None:
     """Return which commit a project's texts are of; None outside a repository."""
-    if not repository.found(workspace.root):
-        return None
+    try:
+        if not repository.found(workspace.root):
+            return None
+    except repository.GitError as error:
+        return Origin("", f"git says: {error.message}")
     commit = repository.head(workspace.root)
     if not commit:
         return Origin("", "nothing is committed yet")

@@ -97,8 +97,11 @@ class OrgJournal:
         if origin is None:
             return
         runs = self.journal.runs(plan.facts.org_id)
-        last = next((r for r in runs if not r.intent.check_only), None)
-        if last is not None and last.status not in ("Verified", "Checked"):
+        # Of a run that the org kept nothing of, there is nothing to verify.
+        last = next(
+            (r for r in runs if r.open or r.status in ("Verified", "Unverified")), None
+        )
+        if last is not None and last.status != "Verified":
             why = f"run {last.id} of this org, its last, is {last.status}"
             hint = f"`metadeploy verify {org}` looks, `runs show {last.id}` tells why."
             self.live = self._not_moved(org, why, hint)

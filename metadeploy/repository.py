@@ -67,10 +67,15 @@ def head(folder: Path) -> str:
 
 
 def found(folder: Path) -> bool:
-    """Tell whether a folder is in a repository's work tree."""
+    """Tell whether a folder is in a repository's work tree.
+
+    Raises GitError where there is one, and git does not work in it.
+    """
     try:
         return _git(folder, "rev-parse", "--is-inside-work-tree").strip() == b"true"
     except GitError:
+        if any((place / ".git").exists() for place in (folder, *folder.parents)):
+            raise
         return False
 
 
@@ -185,20 +190,24 @@ def push(folder: Path, remote: str, name: str) -> None:
 
 # How the user's own environment says that git is to reach a remote.
 _OWN_TRANSPORT = ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL")
-# What a repository's own configuration could have a push run (git help config).
+# What a repository's own configuration could have a push run, or give to somebody who
+# listens (git help config).
 _PROGRAMS = re.compile(
-    r"credential\..*helper|core\.(askpass|gitproxy)|remote\..*\.vcs|include(if)?\..*",
+    r"credential\..*helper|core\.(askpass|gitproxy|alternaterefscommand)"
+    r"|remote\..*\.(vcs|proxy)|include(if)?\..*"
+    r"|http\.(.*\.)?(proxy|sslverify|sslcainfo|sslcapath)",
     re.IGNORECASE,
 )
 
 
 def _refuse_programs(folder: Path) -> None:
-    listed = _git(folder, "config", "--local", "--list", "--name-only", "-z")
-    for name in listed.decode("utf-8", "replace").split("\0"):
-        if _PROGRAMS.fullmatch(name):
+    listed = _git(folder, "config", "--list", "--show-scope", "--name-only", "-z")
+    words = listed.decode("utf-8", "replace").split("\0")
+    for scope, name in zip(words[::2], words[1::2], strict=False):
+        if scope in ("local", "worktree") and _PROGRAMS.fullmatch(name):
             raise GitError(
                 f"the repository's own configuration sets {name}, which can run"
-                " programs",
+                " programs or let others listen",
                 hint="Push it yourself, if that is meant to be.",
             )
 

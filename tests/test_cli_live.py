@@ -89,6 +89,18 @@ def test_dry_runs_and_failed_runs_move_nothing(runner, project, first):
     assert deploy(runner, "--dry-run")[1]["live"] is None
 
 
+def test_a_run_that_the_org_kept_nothing_of_does_not_matter(runner, project, first):
+    deploy(runner)
+    edit(project / "orgs/dev.yaml", "integration@dev.emulated", "gone@dev.emulated")
+    commit(project)
+    assert deploy(runner)[0] == 1 and live(project) == first
+    assert runner("runs", "list", "--json").json["runs"][0]["status"] == "Failed"
+    git(project, "checkout", "--quiet", "-b", "other", first)
+    second = commit(project, "Nothing of ours")
+    code, row = deploy(runner)
+    assert (code, row["status"], row["live"]["commit"]) == (0, "Unchanged", second)
+
+
 def test_an_unverified_run_moves_nothing_nor_does_an_empty_plan_after_it(
     runner, project, first
 ):

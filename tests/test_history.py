@@ -175,6 +175,8 @@ def test_a_ref_that_is_no_more_is_taken_from_the_remote_too(root, tmp_path):
         ("core.askpass", "{ran}"),
         ("include.path", "/nowhere"),
         ("remote.origin.vcs", "evil"),
+        ("http.sslVerify", "false"),
+        ("http.https://acme.example.proxy", "http://evil.example"),
     ],
 )
 def test_a_repository_that_names_programs_is_not_pushed(root, tmp_path, name, value):
@@ -186,6 +188,24 @@ def test_a_repository_that_names_programs_is_not_pushed(root, tmp_path, name, va
         history.push(workspace, "dev", "https://acme.example/x")
     assert "configuration sets" in caught.value.message
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_configuration_of_a_worktree_names_no_program_either(root, tmp_path):
+    first = repository(root)
+    git(root, "config", "extensions.worktreeConfig", "true")
+    git(root, "config", "--worktree", "credential.helper", f"!touch {tmp_path}/ran")
+    workspace = Workspace(root)
+    history.set_live(workspace, "dev", first)
+    with pytest.raises(ConfigError, match=r"sets credential\.helper"):
+        history.push(workspace, "dev", "https://acme.example/x")
+
+
+def test_a_repository_that_git_cannot_use_is_told(root):
+    (root / ".git").write_text("gitdir: /nowhere at all\n")
+    workspace = Workspace(root)
+    origin = history.origin(workspace, workspace.project())
+    assert origin is not None and origin.why.startswith("git says: ")
+    assert not origin.exact
 
 
 def test_programs_at_the_other_end_and_transports_are_not_the_repositorys(
