@@ -62,16 +62,17 @@ if TYPE_CHECKING:
     from metadeploy.emulated import EmulatedOrgs
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _DEFAULT_PARALLEL = 4
 DEFAULT_WAIT = 1980.0
 """Seconds that a run may take, as the Salesforce CLI waits."""
 
 
-class Result(Generic[T], Struct, frozen=True):
+class Result(Generic[T_co], Struct, frozen=True):
     """What came of one org: a value, or the error that stopped it."""
 
     org: str
-    value: T | None
+    value: T_co | None
     error: MetadeployError | None = None
 
 

@@ -133,6 +133,7 @@ CLI: dict[str, set[str]] = {
     "cli.output": set(),
     "cli.progress": set(),
     "cli.promotion": {API, PROMOTION, "deploy"},
+    "cli.reporting": {API, PROMOTION, RUNS, "deploy", "verify"},
     "cli.runs": {API, RUNS, "deploy"},
     "cli.show": {RUNS, "deploy", "verify"},
     "cli.start": set(),

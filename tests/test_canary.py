@@ -62,6 +62,8 @@ def drives(at):
     yield "trust --forget", True
     yield "trust --no-such", False
     yield "plan dev --out saved.plan", True
+    reports = "--report markdown=r.md --report junit=r.xml --report github"
+    yield f"plan dev prod {reports}", True
     yield "plan dev prod", True
     yield "plan nobody", False
     yield "doctor dev --check-creation", True
@@ -72,7 +74,7 @@ def drives(at):
     yield "deploy prod --auto-approve", False  # refused
     yield "deploy uat --auto-approve --dry-run", True
     yield "emulator fault deploy-fails --on deploy --skip 1", True
-    yield "deploy uat --auto-approve", False
+    yield f"deploy uat --auto-approve {reports}", False
     yield "emulator fault reset-after-apply --on deploy", True
     yield "deploy uat --auto-approve --wait 0.2", None
     yield "drift dev", None
@@ -92,7 +94,7 @@ def drives(at):
     yield "runs cancel dev", None
     yield "rollback dev --dry-run --auto-approve", None
     yield "rollback nobody", False
-    yield "verify dev", True
+    yield f"verify dev {reports.replace('=r', '=v')}", True
     yield "verify dev --as nobody@dev.emulated", False
     for kind in ("session-expired", "maintenance", "cut"):
         yield f"emulator fault {kind} --on retrieve", True

@@ -19,6 +19,7 @@ from metadeploy.cli.output import (
     styled,
     write_json,
 )
+from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.work import ask, connect, failed_json, report, watching
 from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError
@@ -39,6 +40,7 @@ from metadeploy.verify import Verified
 @options.since
 @options.allowances
 @options.parallelism
+@reported
 @options.as_json
 def plan(
     orgs: tuple[str, ...],
@@ -48,6 +50,7 @@ def plan(
     allowed: tuple[str, ...],
     parallelism: int,
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Show what would make orgs match.
 
@@ -56,6 +59,7 @@ def plan(
     with connect(parallelism) as connected:
         names = connected.project.select(orgs)
         results = _plan_each(connected, names, allowed, since)
+    reports.tell(results)
     plans = [r.value for r in results if r.value is not None]
     if out is not None:
         _save(Path(out), plans, complete=len(plans) == len(results))
@@ -91,6 +95,7 @@ def plan(
 @options.push
 @options.allowances
 @options.parallelism
+@reported
 @options.as_json
 def deploy(
     orgs: tuple[str, ...],
@@ -106,6 +111,7 @@ def deploy(
     allowed: tuple[str, ...],
     parallelism: int,
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Make orgs match, and prove it.
 
@@ -156,7 +162,7 @@ def deploy(
             stoppable(connected, "deploy", named, as_json=as_json),
         ):
             results = connected.each(named, work)
-    return report("deploy", results, as_json=as_json)
+    return report("deploy", results, as_json=as_json, reports=reports)
 
 
 @click.command()
@@ -178,6 +184,7 @@ def deploy(
     help="Minutes for which an org may not know a new app's key.",
 )
 @options.parallelism
+@reported
 @options.as_json
 def verify(
     orgs: tuple[str, ...],
@@ -185,6 +192,7 @@ def verify(
     minutes: float,
     parallelism: int,
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Compare orgs and log in through their apps.
 
@@ -201,6 +209,7 @@ def verify(
                     name, wait=minutes * 60, username=username
                 ),
             )
+    reports.tell(results)
     if as_json:
         write_json(document("verify", {"orgs": [_verified_json(r) for r in results]}))
     else:

@@ -117,21 +117,12 @@ def _lines(
     from metadeploy.reports import github, gitlab, sarif
     from metadeploy.reports.finding import findings
 
-    found = findings(problems, quiet, folder=_in_repository(root))
+    found = findings(problems, quiet, folder=options.in_repository(root))
     if form == "sarif":
         return [sarif.text(found, __version__)]
     if form == "gitlab":
         return [gitlab.code_quality(found)]
     return github.problems(found)
-
-
-def _in_repository(root: Path) -> str:
-    """Return the project's folder in its repository, which is what hosts know."""
-    for folder in (root, *root.parents):
-        if (folder / ".git").exists():  # a file in a worktree
-            found = root.relative_to(folder).as_posix()
-            return "" if found == "." else found
-    return ""
 
 
 def _line(problem: Problem) -> str:

@@ -135,10 +135,29 @@ def find_workspace() -> Workspace:
     return workspace.find(Path(click.get_current_context().obj))
 
 
+def in_repository(root: Path) -> str:
+    """Return the project's folder in its repository, which is what hosts know."""
+    for folder in (root, *root.parents):
+        if (folder / ".git").exists():  # a file in a worktree
+            found = root.relative_to(folder).as_posix()
+            return "" if found == "." else found
+    return ""
+
+
 def save(path: Path, data: bytes) -> None:
     """Write a file that the user named, for its owner alone. Raises ConfigError."""
     try:
         privatefile.replace(path, data)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a file that several write to. Raises ConfigError."""
+    try:
+        privatefile.refuse_link(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 

@@ -19,6 +19,7 @@ from metadeploy.cli.output import (
     styled,
     write_json,
 )
+from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.runs import iso, when
 from metadeploy.cli.work import ask, connect, failed_json, report, watching
 from metadeploy.deploy import Outcome
@@ -35,8 +36,11 @@ def _gate(flag: str, code: str, text: str) -> Callable[[F], F]:
 @click.command()
 @options.orgs()
 @options.parallelism
+@reported
 @options.as_json
-def drift(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
+def drift(
+    orgs: tuple[str, ...], parallelism: int, as_json: bool, reports: Reports
+) -> int:
     """Show what orgs have otherwise than was deployed.
 
     An org is compared with what the commit renders to that is live there, or else with
@@ -48,6 +52,7 @@ def drift(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
         known = Promotion(connected)
         with watching(connected):
             results = connected.each(names, known.drift)
+    reports.tell(results)
     if as_json:
         write_json(document("drift", {"orgs": [_drift_json(r) for r in results]}))
     else:
@@ -133,6 +138,7 @@ def _told(text: str) -> list[str]:
 @_gate("--allow-drift", "drifted", "Allow a source that is not as its commit.")
 @_gate("--allow-unmerged", "unmerged", "Allow a commit that the branch has not.")
 @options.allowances
+@reported
 @options.as_json
 def promote(
     org: str,
@@ -146,6 +152,7 @@ def promote(
     remote: str,
     allowed: tuple[str, ...],
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Bring to an org what is live in the one before it.
 
@@ -183,7 +190,7 @@ def promote(
                 return known.push(outcome, remote) if push else outcome
 
             results = connected.each([name], work)
-    return report("promote", results, as_json=as_json)
+    return report("promote", results, as_json=as_json, reports=reports)
 
 
 @click.command()

@@ -11,6 +11,7 @@ from metadeploy.api import Orgs, Result
 from metadeploy.cli import options, show
 from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import Json, document, shown, styled, write_json
+from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.work import ask, connect, report, watching
 from metadeploy.deploy import Outcome
 from metadeploy.model import DeployOptions
@@ -168,6 +169,7 @@ def _shown_lines(found: Shown) -> list[str]:
 @options.wait("Minutes that all of it may take; then 69 is returned.")
 @options.lock_timeout
 @options.parallelism
+@reported
 @options.as_json
 def resume(
     orgs: tuple[str, ...],
@@ -176,6 +178,7 @@ def resume(
     lock_timeout: float,
     parallelism: int,
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Take what is open in orgs to its end.
 
@@ -201,7 +204,7 @@ def resume(
             stoppable(connected, "runs resume", names, as_json=as_json),
         ):
             results = connected.each(names, work)
-    return _report_resumed(results, as_json=as_json)
+    return _report_resumed(results, as_json=as_json, reports=reports)
 
 
 def _names(connected: Orgs, orgs: tuple[str, ...], run_id: str) -> list[str]:
@@ -214,7 +217,10 @@ def _names(connected: Orgs, orgs: tuple[str, ...], run_id: str) -> list[str]:
 
 
 def _report_resumed(
-    results: Sequence[Result[list[Outcome | Followed]]], *, as_json: bool
+    results: Sequence[Result[list[Outcome | Followed]]],
+    *,
+    as_json: bool,
+    reports: Reports,
 ) -> int:
     flat: list[Result[Outcome | Followed]] = []
     for result in results:
@@ -228,7 +234,7 @@ def _report_resumed(
             if result.org not in told:
                 org = styled(result.org, bold=True)
                 click.echo(shown(f"{org}  nothing is open: every run came to its end."))
-    return report("runs resume", flat, as_json=as_json)
+    return report("runs resume", flat, as_json=as_json, reports=reports)
 
 
 @runs.command()
@@ -281,6 +287,7 @@ def cancel(org: str, run_id: str, minutes: float, as_json: bool) -> int:
 @options.wait("Minutes that all of it may take; then 69 is returned.")
 @options.lock_timeout
 @options.allowances
+@reported
 @options.as_json
 def rollback(
     org: str,
@@ -291,6 +298,7 @@ def rollback(
     lock_timeout: float,
     allowed: tuple[str, ...],
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Take a run back: what it changed, created and granted.
 
@@ -326,4 +334,4 @@ def rollback(
                     goal=goal,
                 ),
             )
-    return report("rollback", results, as_json=as_json)
+    return report("rollback", results, as_json=as_json, reports=reports)

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Iterator
 from metadeploy.cli.output import Json, shown, styled
 from metadeploy.delta import Delta
 from metadeploy.deploy import Outcome
-from metadeploy.diff import AccessChange, Action, Change, FieldChange, Value
+from metadeploy.diff import AccessChange, Action, Change, FieldChange
 from metadeploy.live import Live
 from metadeploy.model import DeployMessage, DeployResult, Ref
 from metadeploy.plan import NewKey, Plan
 from metadeploy.proof import Proof
+from metadeploy.reports.words import key_text, proof_mark, value_text
+from metadeploy.reports.words import summary as summary
 from metadeploy.runs import Followed
 from metadeploy.verify import Verified
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 _WIDEST_NAME = 38
-_LONGEST_VALUE = 200
 _COLUMNS = 80
 _KEY = "consumer key"
 
@@ -69,24 +70,6 @@ def change_lines(plan: Plan | Delta) -> Iterator[str]:
         yield from map(_access_line, plan.access_changes)
 
 
-def summary(plan: Plan | Delta) -> str:
-    """Return how much there is to do, as a sentence."""
-    counts = [
-        (Action.CREATE, "to create"),
-        (Action.UPDATE, "to update"),
-        (Action.DELETE, "to delete"),
-    ]
-    parts = [
-        f"{n} {words}"
-        for action, words in counts
-        if (n := sum(c.action is action for c in plan.changes)) or action != "delete"
-    ]
-    grants = sum(a.action is Action.GRANT for a in plan.access_changes)
-    revokes = len(plan.access_changes) - grants
-    parts.append(f"access: {grants} granted, {revokes} revoked")
-    return f"{', '.join(parts)}."
-
-
 def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
     sign = change.action.sign
     colour = _COLOURS[sign]
@@ -102,13 +85,6 @@ def _width(change: Change) -> int:
     """Return how wide the names are, without those too long to have text beside."""
     names = [_KEY, *(f.path for f in change.fields)]
     return max(len(n) for n in names if len(n) <= _WIDEST_NAME)
-
-
-def key_text(new: NewKey) -> str:
-    """Say where the key of a new app comes from."""
-    if new.choice.pinned:
-        return "pinned"
-    return f"derived for this org, generation {new.choice.generation}"
 
 
 def _field_lines(action: Action, field: FieldChange, width: int) -> Iterator[str]:
@@ -134,17 +110,6 @@ def _field_line(name: str, value: str, width: int, *, hang: str = "") -> str:
         return "\n".join([first, *(pad + line for line in lines[1:])]).rstrip()
     below = [f"          {line}" for line in lines]
     return "\n".join([f"      {name}", *below] if name else below)
-
-
-def value_text(value: Value | None) -> str:
-    """Return a value for a person; None is what is not there."""
-    if value is None:
-        return "(none)"
-    if isinstance(value, tuple):
-        return ", ".join(value) or "(empty)"
-    if len(value) > _LONGEST_VALUE:
-        return f"{value[:40]}… ({len(value):,} characters)"
-    return value or "(empty)"
 
 
 def _access_line(change: AccessChange) -> str:
@@ -266,7 +231,7 @@ def verified_lines(verified: Verified) -> list[str]:
 def _proof_line(proof: Proof) -> str:
     flow = f" by {proof.flow}" if proof.flow else ""
     user = f" as {proof.user}" if proof.user else ""
-    line = shown(f"{proof.app}: {_proof_mark(proof)}{flow}{user}: {proof.detail}")
+    line = shown(f"{proof.app}: {proof_mark(proof)}{flow}{user}: {proof.detail}")
     told = _wrapped(line, "  ")
     if proof.hint:
         told += _wrapped(shown(proof.hint), "    ")
@@ -282,15 +247,6 @@ def _wrapped(text: str, indent: str) -> list[str]:
         break_on_hyphens=False,
         break_long_words=False,
     )
-
-
-def _proof_mark(proof: Proof) -> str:
-    if proof.ok is None:
-        return "not tried"
-    if proof.got_token:
-        wrong = "LOGGED IN" if proof.expected == "refused" else "WRONG SCOPES"
-        return "logged in" if proof.ok else wrong
-    return "refused, as it has to be," if proof.ok else "REFUSED"
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:

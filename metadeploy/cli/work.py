@@ -20,6 +20,7 @@ from metadeploy.cli.output import (
     write_json,
 )
 from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
+from metadeploy.cli.reporting import Reports
 from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError, MetadeployError, PlanRefused, Stopped
 from metadeploy.plan import Plan
@@ -70,8 +71,10 @@ def report(
     results: Sequence[Result[Outcome] | Result[Outcome | Followed]],
     *,
     as_json: bool,
+    reports: Reports,
 ) -> int:
     """Print how each org's run ended, and return the exit code of all."""
+    reports.tell(results)
     if as_json:
         rows = [_row(r) for r in results]
         write_json(document(command, {"orgs": rows}))

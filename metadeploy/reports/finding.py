@@ -28,7 +28,10 @@ class Finding(Struct, frozen=True):
     @property
     def text(self) -> str:
         """What is wrong, and what to do."""
-        return ". ".join(filter(None, (self.problem.message, self.problem.remedy)))
+        said, remedy = self.problem.message, self.problem.remedy
+        if not remedy:
+            return said
+        return f"{said} {remedy}" if said.endswith("?") else f"{said}. {remedy}"
 
 
 def findings(

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
+from metadeploy.errors import InvalidMetadata, MetadeployError
 from metadeploy.model import Severity
-from metadeploy.reports.finding import Finding
+from metadeploy.reports.account import Report, State, error_text, told
+from metadeploy.reports.finding import Finding, findings
 from metadeploy.reports.text import shown
 from metadeploy.rules import RULES
 
 
-def problems(findings: Iterable[Finding]) -> Iterator[str]:
+def problems(found: Iterable[Finding]) -> Iterator[str]:
     """Yield a line for each finding that is not suppressed."""
-    for finding in findings:
+    for finding in found:
         if finding.reason is None:
             rule = RULES[finding.problem.rule]
             yield annotation(
@@ -26,6 +30,35 @@ def problems(findings: Iterable[Finding]) -> Iterator[str]:
                 file=finding.path,
                 line=finding.line,
             )
+
+
+def results(report: Report) -> Iterator[str]:
+    """Yield a line for each thing that went wrong, or that somebody has to look at."""
+    if report.error is not None:
+        yield from _error(report.error, report.command, report.folder)
+    for account in report.accounts:
+        at = f"{account.org}: "
+        severity = Severity.ERROR if account.error else Severity.WARNING
+        if account.error is not None and not account.refusals:
+            yield from _error(account.error, at + report.command, report.folder)
+        elif account.state in (State.DIFFERS, State.FAILED):
+            yield annotation(Severity.ERROR, account.said, title=at + report.command)
+        for refusal in account.refusals:
+            yield annotation(severity, told(refusal), title=f"{at}refused")
+        for risk in account.risks:
+            yield annotation(Severity.WARNING, told(risk.message), title=f"{at}risk")
+        if account.drift and account.state is not State.DIFFERS:
+            names = ", ".join(told(str(c.ref)) for c in account.drift)
+            what = f"changed outside metadeploy: {names}"
+            yield annotation(Severity.WARNING, what, title=f"{at}drift")
+
+
+def _error(error: MetadeployError, title: str, folder: str) -> Iterator[str]:
+    if isinstance(error, InvalidMetadata):
+        safe = (replace(p, message=told(p.message)) for p in error.problems)
+        yield from problems(findings(safe, folder=folder))
+    else:
+        yield annotation(Severity.ERROR, error_text(error), title=title)
 
 
 def annotation(
