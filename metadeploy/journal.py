@@ -396,9 +396,12 @@ class Journal:
         return tuple(Component(Ref(type_, name), body) for type_, name, body in rows)
 
     def runs(self, org_id: str | None = None) -> tuple[Run, ...]:
-        """Return the runs of an org, or of all, the newest first."""
+        """Return the runs of an org, or of all, the newest first.
+
+        In the order they were written in: clocks are set back now and then.
+        """
         rows = self._read(
-            f"{_RUN} WHERE org_id = ? OR ? IS NULL ORDER BY started DESC, rowid DESC",
+            f"{_RUN} WHERE org_id = ? OR ? IS NULL ORDER BY rowid DESC",
             org_id,
             org_id,
         )
