@@ -39,7 +39,7 @@ test: dev
 
 # What the whole suite takes samples of, whole: every call with every fault.
 soak: dev
-	METADEPLOY_SOAK=1 $(BIN)/pytest --numprocesses 2 --timeout 3000 tests/test_faults.py tests/test_broken_calls.py tests/test_side_by_side.py tests/test_any_history.py
+	METADEPLOY_SOAK=1 $(BIN)/pytest --numprocesses 2 --timeout 3000 tests/test_faults.py tests/test_broken_calls.py tests/test_side_by_side.py tests/test_any_history.py tests/test_fleet.py
 
 # Fails below 100 % of the branches of the core.
 coverage: dev

@@ -66,6 +66,7 @@ def _lines() -> Iterator[str]:
     yield from _canceling()
     yield from _kills()
     yield from _broken()
+    yield _MORE
     yield from _bugs()
 
 
@@ -175,6 +176,10 @@ BUGS = (
         "one run at a time: `tests/test_orglock.py`",
     ),
     (
+        "After a clock was set back, an older run was taken for the newest one",
+        "`tests/test_journal.py`",
+    ),
+    (
         "A folder that could not be made or used ended in a traceback",
         "the n-th call fails",
     ),
@@ -197,6 +202,22 @@ ELSEWHERE = (
         "kill -9: answered",
     ),
 )
+
+
+_MORE = """
+## Many at once
+
+- `tests/test_side_by_side.py`: many processes at one org send one deploy; somebody
+  else's deploy is waited for; a full disk stops a run before anything is sent, or it is
+  resumed; a reader that leaves (`| head`) ends nothing badly.
+- `tests/test_orglock.py`: the lock, and who dies with it.
+- `tests/test_login.py`: many processes renew a refresh token that serves once.
+- `tests/test_fleet.py`: a fleet, some of whose orgs have faults, and whose coordinator
+  dies in the middle; resumed, no org is deployed to twice. `make soak`: 200 orgs.
+- `tests/test_any_history.py`: any history of deploys, faults, deaths and changes by
+  others, with a model beside the org.
+- `tests/test_cli_runs.py`: Ctrl-C once and twice, SIGTERM.\
+"""
 
 
 def _bugs() -> Iterator[str]:
