@@ -8,6 +8,9 @@ import stat
 import pytest
 from apps import edit
 from lxml import etree
+from test_cli import leaves
+
+from metadeploy import cli
 
 PORTAL = "templates/connectedApps/Portal.connectedApp.j2"
 
@@ -16,6 +19,18 @@ def options(folder):
     """All reports to files, in a folder that is there."""
     kinds = {"markdown": "r.md", "junit": "r.xml", "gitlab": "r.json"}
     return [w for k, f in kinds.items() for w in ("--report", f"{k}={folder / f}")]
+
+
+def test_which_commands_report():
+    found = {
+        name
+        for name, command in leaves(cli.metadeploy)
+        if any("--report" in p.opts for p in command.params)
+    }
+    assert found == {
+        *("plan", "deploy", "promote", "drift", "verify", "rollback"),
+        "runs resume",
+    }
 
 
 class Written:

@@ -23,7 +23,7 @@ from metadeploy.keys import KeyChoice
 from metadeploy.model import DeployMessage, DeployResult, Problem, Ref, Secret
 from metadeploy.plan import NewKey, Risk
 from metadeploy.proof import Proof
-from metadeploy.reports import github, gitlab, junit, markdown
+from metadeploy.reports import github, gitlab, junit, markdown, words
 from metadeploy.reports.account import Account, Report, State
 
 FORMS = {
@@ -95,6 +95,7 @@ def refused_by_the_org(problem="consumer key is already taken"):
 REPORTS = {
     "much": Report("deploy", (account_of(),)),
     "nothing": Report("plan", ()),
+    "a plan": Report("plan", (replace(account_of(), state=State.DONE),)),
     "failures": Report(
         "deploy",
         (
@@ -224,6 +225,13 @@ def test_what_is_long_is_cut_and_says_so(accounts):
     assert len(said.encode()) <= markdown.LONGEST
     assert "**Cut**" in said and "`--json` has all of it" in said
     assert said.count("<details>") == said.count("</details>")
+
+
+def test_words_of_plans():
+    pinned = NewKey("A", Ref("ConnectedApp", "A"), KeyChoice(1, "3MVG9"))
+    assert words.key_text(pinned) == "pinned"
+    assert words.value_text(None) == "(none)"
+    assert words.value_text("x" * 201) == f"{'x' * 40}… (201 characters)"
 
 
 # -- what is counted, and what is not told
