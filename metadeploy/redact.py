@@ -135,10 +135,10 @@ def forms(secret: str) -> tuple[str, ...]:
 
 
 def _base64(data: bytes) -> Iterator[str]:
-    for shift in range(3):
+    # A character holds six bits: those that share one with what stands around are left
+    # out. After none, one or two bytes of that, the first of our own is:
+    for shift, first in enumerate((0, 2, 3)):
         whole = base64.b64encode(bytes(shift) + data).decode()
-        # A character holds six bits: those that share one with what stands around are
-        # left out.
-        sure = whole[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]
+        sure = whole[first : 8 * (shift + len(data)) // 6]
         yield sure
         yield sure.replace("+", "-").replace("/", "_")
