@@ -53,6 +53,17 @@ emulated orgs.
 """
 
 
+_MUTANTS = """
+## Mutants
+
+`make mutants` changes each place of the modules that decide what became of a request
+(`classify`), that look for a lost deploy (`reconcile`) and that mask secrets
+(`redact`), one at a time, and runs their tests. One change goes unnoticed, since it
+changes nothing: to look at base64 from a fifth place, where a group of four characters
+begins at one of four.
+"""
+
+
 def text() -> str:
     """Return the whole page."""
     return "\n".join(_lines())
@@ -67,6 +78,7 @@ def _lines() -> Iterator[str]:
     yield from _kills()
     yield from _broken()
     yield _MORE
+    yield _MUTANTS
     yield from _bugs()
 
 
