@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from apps import PORTAL
-from conftest import EXAMPLE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from metadeploy.project import Project
 from metadeploy.reads import Reads, reads, touches
 from metadeploy.workspace import Workspace
 
+EXAMPLE = Path(__file__).parent.parent / "metadeploy" / "_scaffold"
 ORGS = ("dev", "prod", "uat")
 TEXTS = Workspace(EXAMPLE).project().texts
 SET = "templates/permissionsets/Portal_API.permissionset.j2"
