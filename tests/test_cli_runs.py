@@ -330,3 +330,41 @@ def test_leaving_at_once_loses_nothing(runner, slow, twice):
     at_once(slow)
     resumed = runner("runs", "resume", "dev", "--json")
     assert resumed.json["orgs"][0]["verified"], resumed.out
+
+
+# What a clock says: only the monotonic one counts for waiting.
+
+CLOCK = """
+import sys, time
+from metadeploy import cli, failpoint
+
+real, wrong = time.time, [float(sys.argv[1])]
+time.time = lambda: real() + wrong[0]
+
+def watch(name):
+    if name == sys.argv[2]:  # the clock is set in the middle of the run
+        wrong[0] = -wrong[0]
+
+failpoint.watcher = watch
+cli.main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("moment", ["never", "sending", "polled"])
+@pytest.mark.parametrize("minutes", [10, -10, 60])
+def test_a_clock_that_is_wrong_or_jumps_changes_nothing(project, minutes, moment):
+    """Ten minutes off, an hour by daylight saving, and set back while it waits."""
+    program = [sys.executable, "-c", CLOCK, str(minutes * 60), moment]
+    env = {**os.environ, "METADEPLOY_CONFIG": str(project / "none.yaml")}
+    with started(project, "emulator", "serve") as server:
+        assert server.stdout.readline()  # it serves now, by the right clock
+        done = subprocess.run(
+            [*program, "deploy", "dev", "--auto-approve", "--wait", "2", "--json"],
+            cwd=project,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads(done.stdout)["orgs"]
+    assert row["verified"]
