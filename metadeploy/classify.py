@@ -88,3 +88,11 @@ def was_locked_out(result: DeployResult) -> bool:
     if result.error_code or result.error_message:
         said.append(f"{result.error_code} {result.error_message}")
     return bool(said) and all(any(lock in text for lock in _LOCKS) for text in said)
+
+
+def kept_nothing(result: DeployResult) -> bool:
+    """Tell whether an org has nothing of a deploy that did not end as Succeeded.
+
+    Of part of it, or under a status that nobody knows, it may have what was sent.
+    """
+    return not (result.success or result.status == "SucceededPartial")

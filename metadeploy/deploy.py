@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from metadeploy import externalapp, package
+from metadeploy.classify import kept_nothing
 from metadeploy.diff import AccessChange, Action
 from metadeploy.errors import (
     ConfigError,
@@ -228,8 +229,14 @@ class _Run(Struct):
         except DeployFailed as error:
             odd = error.result.status == "Succeeded"
             status = "Failed" if odd else error.result.status
+            partly = not kept_nothing(error.result)
+            if done or partly:
+                status = "Unverified"
+            if partly:
+                org = self.plan.wanted.org
+                error.hint = f"`metadeploy plan {org}` shows what the org has of it."
             with suppress(ConfigError):  # then the run stays open
-                self._finish("Unverified" if done else status)
+                self._finish(status)
             raise
         except DeployTimeout as error:
             error.hint = self._go_on()

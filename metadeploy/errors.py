@@ -109,7 +109,10 @@ class Stopped(MetadeployError):
 
 
 class DeployFailed(MetadeployError):
-    """The org ended the deploy without success. It kept nothing of it."""
+    """The org ended the deploy otherwise than by Succeeded.
+
+    What it has of it then, `classify.kept_nothing` tells.
+    """
 
     def __init__(self, result: DeployResult, message: str) -> None:
         super().__init__(message)

@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from metadeploy import keys, package, schema, xmlfile
-from metadeploy.classify import Fate, fate, was_locked_out
+from metadeploy.classify import Fate, fate, kept_nothing, was_locked_out
 from metadeploy.errors import (
     ApiFault,
     ConfigError,
@@ -125,7 +125,7 @@ class Sender(Struct):
         if not (result.done and result.success and result.status == "Succeeded"):
             # Whatever it is called, it is no success.
             text = _failure(plan.wanted.org, sent, result)
-            for ref in plan.replaced:
+            for ref in plan.replaced if kept_nothing(result) else ():
                 # rollbackOnError is always sent: the deletion is undone too.
                 text += (
                     f"\nThe org kept {ref} with its old key: nothing was interrupted."

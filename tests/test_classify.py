@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_org import failure, result
 
-from metadeploy.classify import Fate, fate, was_locked_out
+from metadeploy.classify import Fate, fate, kept_nothing, was_locked_out
 from metadeploy.errors import (
     ApiFault,
     AuthError,
@@ -96,3 +96,19 @@ SET = Ref("PermissionSet", "A")
 )
 def test_locks_of_others(ended, locked):
     assert was_locked_out(ended) is locked
+
+
+@pytest.mark.parametrize(
+    ("ended", "nothing"),
+    [
+        (result("Failed"), True),
+        (result("Canceled"), True),
+        (result("FinalizingFailed"), True),
+        (result("Polished"), True),
+        (result("Polished", success=True), False),
+        (result("SucceededPartial"), False),
+        (result("SucceededPartial", success=True), False),
+    ],
+)
+def test_what_an_org_may_have_kept(ended, nothing):
+    assert kept_nothing(ended) is nothing

@@ -266,16 +266,20 @@ def test_a_failure_names_the_template_line(org, journal):
     [
         (result("Canceled"), "Canceled"),
         (result("FinalizingFailed"), "FinalizingFailed"),
-        (result("SucceededPartial", success=True), "SucceededPartial"),
         (result("Succeeded", success=False), "Failed"),
+        # Of these the org may have something, or all.
+        (result("SucceededPartial"), "Unverified"),
+        (result("SucceededPartial", success=True), "Unverified"),
+        (result("Polished", success=True), "Unverified"),
     ],
 )
 def test_only_succeeded_is_success(org, journal, ended, status):
     plan = planned(org, *PORTAL)
     org.statuses = [ended]
-    with pytest.raises(DeployFailed):
+    with pytest.raises(DeployFailed) as caught:
         run(org, journal, plan)
     assert (journal.status, journal.recorded) == (status, ())
+    assert ("`metadeploy plan dev`" in caught.value.hint) == (status == "Unverified")
 
 
 # Waiting.
