@@ -52,6 +52,19 @@ def test_the_same_template_makes_an_external_client_app(runner, eca):
     assert {k["origin"] for k in keys} == {"derived"}
 
 
+def test_an_app_without_a_policy_has_the_orgs(runner, eca):
+    """A template that says nothing of it is no difference from what orgs start with."""
+    template = eca / APP
+    text = template.read_text("utf-8")
+    said = re.sub(r"(?s) *<oauthPolicy>.*</oauthPolicy>\n", "", text)
+    assert said != text
+    template.write_text(said, "utf-8")
+    ran = runner("deploy", "dev", "--auto-approve", "--json")
+    assert ran.code == 0, ran.out
+    again = runner("plan", "dev", "--json", "--detailed-exitcode")
+    assert (again.code, changes(again)) == (0, [])
+
+
 def test_one_change_is_one_change(runner, eca):
     runner("deploy", "dev", "--auto-approve")
     edit(eca / "orgs/dev.yaml", "ip_relaxation: BYPASS", "ip_relaxation: ENFORCE")
