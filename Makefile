@@ -35,7 +35,7 @@ check: dev
 	$(BIN)/mypy
 
 test: dev
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 # What the whole suite takes samples of, whole: every call with every fault.
 soak: dev

@@ -166,6 +166,11 @@ class OrgFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     emulator: Emulator = Emulator()
 
 
+# msgspec looks into a type when it is first asked for, and two threads that ask at
+# once crash the process (observed with 0.22): so it is asked here.
+msgspec.convert({}, OrgFile)
+
+
 class Org(Struct, frozen=True):
     """One org as its file and the defaults describe it.
 

@@ -22,6 +22,11 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plans: tuple[Plan, ...]
 
 
+# Made here, before any thread needs them: see `orgfile`.
+_FORM_READER = msgspec.json.Decoder(_Form)
+_READER = msgspec.json.Decoder(_File)
+
+
 def dumps(plans: Iterable[Plan]) -> bytes:
     """Return the plans as JSON text, without what is read again anyway."""
     kept = tuple(replace(plan, before=Before()) for plan in plans)
@@ -33,9 +38,9 @@ def dumps(plans: Iterable[Plan]) -> bytes:
 def loads(data: bytes) -> tuple[Plan, ...]:
     """Return the plans of a file. Raises ConfigError for what is none of ours."""
     try:
-        form = msgspec.json.decode(data, type=_Form).metadeploy_plan
+        form = _FORM_READER.decode(data).metadeploy_plan
         if form == _VERSION:
-            return msgspec.json.decode(data, type=_File).plans
+            return _READER.decode(data).plans
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"this is no plan that can be applied: {error}",

@@ -51,6 +51,9 @@ class UserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proxy: str = ""
 
 
+msgspec.convert({}, UserConfig)  # before any thread does, see `orgfile`
+
+
 def path() -> Path:
     """Return where the user's configuration is, whether there is one or not.
 
