@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import keyring
 import pytest
 from hypothesis import settings
 from memory_keyring import Memory
+from processes import Zygote
 from raw_server import RawServer
 
 from metadeploy import cli
@@ -118,3 +120,19 @@ def memory():
     keyring.set_keyring(mine)
     yield mine
     keyring.set_keyring(before)
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    """Runs commands in processes of their own, soon: zygote.run(project, "plan")."""
+    made = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def no_umask():
+    """What is written is for its owner because we say so, not the user's umask."""
+    before = os.umask(0)
+    yield
+    os.umask(before)

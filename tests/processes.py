@@ -106,6 +106,14 @@ class Zygote:
         self._process.communicate(timeout=30)
 
 
+def write_planned_project(folder: Path, zygote: Zygote) -> None:
+    """Write a project with an app; its org is there, and so is the master of all."""
+    write_project(folder, "", "Portal")
+    Workspace(folder).make_state()
+    Workspace(folder).emulated_master()
+    assert zygote.run(folder, "plan", "dev") == 0
+
+
 @dataclass
 class Served:
     """A project whose orgs are served by this process."""

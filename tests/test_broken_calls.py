@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 import invariants
 import pytest
-from processes import Served, Zygote, serving, write_project
+from processes import Served, serving, write_planned_project
 from scene import has
 
 from metadeploy import keys
-from metadeploy.workspace import Workspace
 
 NAMES = ("ENOSPC", "EIO", "EACCES", "EMFILE")
 ERRNOS = tuple(getattr(errno, name) for name in NAMES)
@@ -37,19 +36,9 @@ class Template(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def template(tmp_path_factory, zygote):
     folder = tmp_path_factory.mktemp("template")
-    write_project(folder, "", "Portal")
-    Workspace(folder).make_state()
-    Workspace(folder).emulated_master()
-    assert zygote.run(folder, "plan", "dev") == 0
+    write_planned_project(folder, zygote)
     with serving(folder, tmp_path_factory.mktemp("clean"), zygote) as clean:
         before = has(clean.org)
         assert clean.run(*DEPLOY, fail_at=0, errno=0) == 0, clean.out

@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 import invariants
-import pytest
-from processes import Zygote, serving, write_project
+from processes import serving, write_project
 from scene import Package, has
 
 from metadeploy.emulator.injection import Injection
@@ -31,13 +30,6 @@ FAULTS = (
     ("cut", "retrieve"),
     ("session-expired", "*/query"),
 )
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.stop()
 
 
 def handles() -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import invariants
 import pytest
-from processes import Served, Zygote, serving, write_project
+from processes import Served, serving, write_project
 from scene import has
 
 from metadeploy import keys
@@ -96,13 +96,6 @@ def named_moments() -> set[str]:
 
 def test_every_moment_is_in_a_scenario():
     assert named_moments() == {m for s in SCENARIOS.values() for m in s.moments}
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.stop()
 
 
 class Template(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,6 @@ from metadeploy.privatefile import create, make_folder, replace
 
 def mode(path):
     return path.stat().st_mode & 0o777
-
-
-@pytest.fixture
-def no_umask():
-    before = os.umask(0)
-    yield
-    os.umask(before)
 
 
 def test_twenty_write_and_one_text_is_kept(tmp_path, no_umask):

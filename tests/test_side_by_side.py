@@ -12,29 +12,17 @@ from pathlib import Path
 import invariants
 import pytest
 from emulator.deployer import Deployer, permission_set
-from processes import Zygote, serving, write_project
+from processes import serving, write_planned_project
 from scene import has
-
-from metadeploy.workspace import Workspace
 
 DEPLOY = ("deploy", "dev", "--auto-approve")
 MANY = 50 if os.environ.get("METADEPLOY_SOAK") else 8
 
 
 @pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    made = Zygote(tmp_path_factory.mktemp("zygote"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def template(tmp_path_factory, zygote):
     folder = tmp_path_factory.mktemp("template")
-    write_project(folder, "", "Portal")
-    Workspace(folder).make_state()
-    Workspace(folder).emulated_master()
-    assert zygote.run(folder, "plan", "dev") == 0
+    write_planned_project(folder, zygote)
     return folder
 
 

@@ -170,13 +170,6 @@ def mode(path):
     return path.stat().st_mode & 0o777
 
 
-@pytest.fixture
-def no_umask():
-    before = os.umask(0)
-    yield
-    os.umask(before)
-
-
 def test_the_state_is_for_its_owner_and_not_for_git(root, no_umask):
     workspace = Workspace(root)
     state = workspace.make_state()
