@@ -125,18 +125,9 @@ def is_ancestor(folder: Path, commit: str, of: str) -> bool:
 
 def subjects(folder: Path, commits: Iterable[str]) -> Mapping[str, str]:
     """Return commit → first line of its message, of those that are here."""
-    asked = sorted(set(commits))
-    if not asked:
-        return {}
-    out = _git(folder, "cat-file", "--batch", data="\n".join(asked).encode() + b"\n")
     found: dict[str, str] = {}
-    at = 0
-    for commit in asked:
-        end = out.index(b"\n", at)
-        about = out[at:end].split()
-        at = end + 1
-        if len(about) == 3:
-            body, at = out[at : at + int(about[2])], at + int(about[2]) + 1
+    for commit, body in _objects(folder, commits).items():
+        if body is not None:
             message = body.partition(b"\n\n")[2].lstrip().partition(b"\n")[0]
             found[commit] = message.decode("utf-8", "replace").strip()
     return found
@@ -268,20 +259,30 @@ def _text(name: bytes) -> str:
 
 
 def _blobs(root: Path, ids: Iterable[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for blob, body in _objects(root, ids).items():
+        if body is None:
+            raise GitError(f"object {blob[:12]} is missing in the repository")
+        found[blob] = body
+    return found
+
+
+def _objects(root: Path, ids: Iterable[str]) -> dict[str, bytes | None]:
+    """Return id → content, None for an object that is not here."""
     asked = sorted(set(ids))
     if not asked:
         return {}
     out = _git(root, "cat-file", "--batch", data="\n".join(asked).encode() + b"\n")
-    found: dict[str, bytes] = {}
+    found: dict[str, bytes | None] = dict.fromkeys(asked)
     at = 0
-    for blob in asked:
+    for name in asked:
         end = out.index(b"\n", at)
         about = out[at:end].split()
-        if len(about) != 3:
-            raise GitError(f"object {blob[:12]} is missing in the repository")
-        size = int(about[2])
-        found[blob] = out[end + 1 : end + 1 + size]
-        at = end + 1 + size + 1
+        at = end + 1
+        if len(about) == 3:
+            size = int(about[2])
+            found[name] = out[at : at + size]
+            at += size + 1
     return found
 
 
