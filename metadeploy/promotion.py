@@ -6,6 +6,7 @@ The command line is one caller. Which commit an org has is told by a git ref, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from metadeploy.api import Goal, Orgs
 from metadeploy.delta import Delta
 from metadeploy.deploy import Outcome
 from metadeploy.drifting import Drift, look
-from metadeploy.errors import ConfigError, InvalidMetadata
+from metadeploy.errors import ConfigError, InvalidMetadata, StalePlan
 from metadeploy.journal import Run
 from metadeploy.live import ref_of
 from metadeploy.plan import Plan, Refusal
@@ -205,14 +206,20 @@ class Promotion:
     # -- promotion
 
     def promote(
-        self, name: str, *, branch: str = "", allowed: frozenset[str] = frozenset()
+        self,
+        name: str,
+        *,
+        branch: str = "",
+        allowed: frozenset[str] = frozenset(),
+        saved: Iterable[Plan] = (),
     ) -> Promoted:
         """Return what would bring to an org what is live in the one that it follows.
 
         branch: that has to hold the commit; default: what is checked out. allowed:
-        codes of refusals, those of the source among them. What is to be deployed is
-        rendered from the texts at the commit, the org's file among them. Raises
-        ConfigError where no commit is known to be live in the source.
+        codes of refusals, those of the source among them. saved: the only plans that
+        will do. What is to be deployed is rendered from the texts at the commit, the
+        org's file among them. Raises ConfigError where no commit is known to be live in
+        the source, StalePlan where it is not what a saved plan says.
         """
         source = self._source_of(name)
         commit = self._live_in(source)
@@ -221,6 +228,13 @@ class Promotion:
         refused = tuple(self._gates(orgs, source, commit, branch, allowed))
         goal = Goal(wanted, promoted_from=source, refused=refused)
         plan = orgs.plan(name, allowed=allowed, goal=goal)
+        for one in saved:
+            if one.fingerprint != plan.fingerprint:
+                raise StalePlan(
+                    f"what goes from {source} to {name} now is not what the plan says"
+                    f" (fingerprint {one.fingerprint[:12]}, now"
+                    f" {plan.fingerprint[:12]})"
+                )
         return Promoted(source, commit, orgs, plan)
 
     def _source_of(self, name: str) -> str:

@@ -83,6 +83,8 @@ def drives(at):
     yield "log nobody", False
     yield "diff dev..uat", None
     yield "diff nobody..uat", False
+    yield "promote uat --out promotion.plan", None
+    yield "promote uat --auto-approve --plan promotion.plan", None
     yield "promote uat --auto-approve", None
     yield "promote nobody", False
     yield "runs list", True

@@ -159,6 +159,56 @@ def test_production_needs_its_flag_here_too(runner, project, second):
     assert (ran.code, ran.json["orgs"][0]["live"]["commit"]) == (0, second)
 
 
+def test_a_saved_plan_is_shown_first_and_deployed_exactly(
+    runner, project, first, second, tmp_path
+):
+    saved = tmp_path / "uat.plan"
+    ran = runner("promote", "uat", "--out", saved, "--json")
+    assert (ran.code, live(project, "uat")) == (0, first)
+    (row,) = ran.json["orgs"]
+    assert [c["fullName"] for c in row["changes"]] == ["Billing"]
+    code, row = promote(runner, "--plan", saved)
+    assert (code, row["status"], row["live"]["commit"]) == (0, "Succeeded", second)
+    assert runner("log", "uat", "--json").json["runs"][0]["promotedFrom"] == "dev"
+    ran = runner("promote", "uat", "--auto-approve", "--plan", saved)
+    assert ran.code == 1
+    assert "what goes from dev to uat now is not what the plan says (fingerprint" in (
+        ran.err
+    )
+    assert "Plan again and read the new plan" in ran.err
+
+
+def test_a_saved_plan_does_not_hold_what_is_live_in_the_source(
+    runner, project, second, tmp_path
+):
+    saved = tmp_path / "uat.plan"
+    assert runner("promote", "uat", "--out", saved).code == 0
+    change(project, "Bill")
+    commit(project)
+    assert runner("deploy", "dev", "--auto-approve").code == 0
+    ran = runner("promote", "uat", "--auto-approve", "--plan", saved)
+    assert ran.code == 1 and "is not what the plan says" in ran.err
+
+
+def test_a_saved_plan_is_of_that_org_and_of_no_refused_promotion(
+    runner, project, second, tmp_path
+):
+    saved = tmp_path / "prod.plan"
+    assert promote(runner)[0] == 0
+    ran = runner("promote", "prod", "--out", saved)
+    assert ran.code == 1 and "Allow it with --production." in ran.out
+    assert not saved.exists()
+    assert runner("promote", "prod", "--production", "--out", saved).code == 0
+    ran = runner("promote", "uat", "--auto-approve", "--plan", saved)
+    assert ran.code == 1 and f"{saved} has no plan for uat" in ran.err
+    ran = runner("promote", "prod", "--auto-approve", "--plan", saved)
+    assert ran.code == 1 and "Allow it with --production." in ran.err
+    ran = runner("promote", "prod", "--plan", saved, "--auto-approve", "--production")
+    assert ran.code == 0, ran.err
+    ran = runner("promote", "prod", "--plan", saved, "--out", saved)
+    assert ran.code == 64 and "--out makes a plan, and --plan takes one" in ran.err
+
+
 def test_it_is_pushed_on_request(runner, project, second, tmp_path_factory):
     far = tmp_path_factory.mktemp("far")
     git(far, "init", "--quiet", "--bare")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from metadeploy import planfile
 from metadeploy.api import Orgs, Result
 from metadeploy.cli import DIFFERS, options, show
 from metadeploy.cli.interrupt import stoppable
@@ -20,9 +19,16 @@ from metadeploy.cli.output import (
     write_json,
 )
 from metadeploy.cli.reporting import Reports, reported
-from metadeploy.cli.work import ask, connect, failed_json, report, watching
+from metadeploy.cli.work import (
+    ask,
+    connect,
+    failed_json,
+    load_plans,
+    report,
+    save_plans,
+    watching,
+)
 from metadeploy.deploy import Outcome
-from metadeploy.errors import ConfigError
 from metadeploy.model import DeployOptions, TestLevel
 from metadeploy.plan import Plan
 from metadeploy.promotion import Promotion
@@ -62,7 +68,7 @@ def plan(
     reports.tell(results)
     plans = [r.value for r in results if r.value is not None]
     if out is not None:
-        _save(Path(out), plans, complete=len(plans) == len(results))
+        save_plans(Path(out), plans, complete=len(plans) == len(results))
     if as_json:
         rows = [
             show.plan_json(r.value)
@@ -120,7 +126,7 @@ def deploy(
     """
     if since and plan_file:
         raise click.UsageError("--since is for a plan to be made, not a saved one")
-    saved = _load(plan_file, orgs)
+    saved = load_plans(plan_file, orgs)
     if not orgs and not saved:
         raise click.UsageError("name the orgs to deploy to, or '*' for all")
     chosen = DeployOptions(check_only=dry_run, test_level=test_level)
@@ -265,25 +271,3 @@ def _verified_text(result: Result[Verified]) -> str:
     colour = "green" if result.value.ok else "red"
     first = f"{styled(result.org, bold=True)}  {styled(word, fg=colour)}"
     return "\n".join([first, *show.verified_lines(result.value)])
-
-
-def _save(path: Path, plans: list[Plan], *, complete: bool) -> None:
-    if not complete:
-        raise ConfigError(f"not every org could be planned: {path} is not written")
-    options.save(path, planfile.dumps(plans))
-
-
-def _load(path: str | None, orgs: tuple[str, ...]) -> tuple[Plan, ...]:
-    if path is None:
-        return ()
-    try:
-        plans = planfile.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    if not orgs:
-        return plans
-    names = {p.wanted.org for p in plans}
-    for org in orgs:
-        if org not in names:
-            raise ConfigError(f"{path} has no plan for {org}")
-    return tuple(p for p in plans if p.wanted.org in orgs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -21,9 +22,18 @@ from metadeploy.cli.output import (
 )
 from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.runs import iso, when
-from metadeploy.cli.work import ask, connect, failed_json, report, watching
+from metadeploy.cli.work import (
+    ask,
+    connect,
+    failed_json,
+    load_plans,
+    report,
+    save_plans,
+    watching,
+)
 from metadeploy.deploy import Outcome
 from metadeploy.model import DeployOptions, TestLevel
+from metadeploy.plan import Plan
 from metadeploy.promotion import Between, Commit, Entry, Found, Log, Promotion
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -126,6 +136,10 @@ def _told(text: str) -> list[str]:
     default="",
     help="Which has to hold the commit. [default: what is checked out]",
 )
+@click.option("--out", metavar="FILE", help="Save the plan, and deploy nothing.")
+@click.option(
+    "--plan", "plan_file", metavar="FILE", help="Deploy only what this saved plan says."
+)
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option(
     "--dry-run", is_flag=True, help="Let the org validate it and keep nothing."
@@ -143,6 +157,8 @@ def _told(text: str) -> list[str]:
 def promote(
     org: str,
     branch: str,
+    out: str | None,
+    plan_file: str | None,
     auto_approve: bool,
     dry_run: bool,
     test_level: TestLevel | None,
@@ -160,16 +176,21 @@ def promote(
     commit that is live there makes of this org's values at that commit; the work
     tree does not matter. The source has to be verified and unchanged since.
     """
+    if out is not None and plan_file is not None:
+        raise click.UsageError("--out makes a plan, and --plan takes one")
     chosen = frozenset(allowed)
     with connect(1) as connected:
         name = options.one_org(connected.project, org)
+        saved = load_plans(plan_file, [name])
         known = Promotion(connected)
         with watching(connected):
-            found = known.promote(name, branch=branch, allowed=chosen)
+            found = known.promote(name, branch=branch, allowed=chosen, saved=saved)
         plan = found.plan
         if not as_json:
             first = f"{found.source} → {name}  {found.commit}"
             click.echo(f"{shown(first)}\n\n{show.plan_text(plan)}\n")
+        if out is not None:
+            return _saved(Path(out), plan, as_json=as_json, reports=reports)
         asked = not (auto_approve or plan.empty or plan.refusals)
         if asked:
             ask([plan], dry_run)
@@ -191,6 +212,15 @@ def promote(
 
             results = connected.each([name], work)
     return report("promote", results, as_json=as_json, reports=reports)
+
+
+def _saved(path: Path, plan: Plan, *, as_json: bool, reports: Reports) -> int:
+    reports.tell([Result(plan.wanted.org, plan)])
+    if not plan.refusals:
+        save_plans(path, [plan])
+    if as_json:
+        write_json(document("promote", {"orgs": [show.plan_json(plan)]}))
+    return int(bool(plan.refusals))
 
 
 @click.command()

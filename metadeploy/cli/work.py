@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
+from metadeploy import planfile
 from metadeploy.api import Orgs, Result
 from metadeploy.cli import options, show
 from metadeploy.cli.output import (
@@ -116,3 +118,27 @@ def failed_json(org: str, error: MetadeployError | None) -> dict[str, Json]:
         "verified": False,
         "error": error_json(error),
     }
+
+
+def save_plans(path: Path, plans: Sequence[Plan], *, complete: bool = True) -> None:
+    """Write plans to a file, to be deployed exactly. Raises ConfigError."""
+    if not complete:
+        raise ConfigError(f"not every org could be planned: {path} is not written")
+    options.save(path, planfile.dumps(plans))
+
+
+def load_plans(path: str | None, orgs: Sequence[str]) -> tuple[Plan, ...]:
+    """Return the plans of a file, or of it those for these orgs. Raises ConfigError."""
+    if path is None:
+        return ()
+    try:
+        plans = planfile.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if not orgs:
+        return plans
+    names = {p.wanted.org for p in plans}
+    for org in orgs:
+        if org not in names:
+            raise ConfigError(f"{path} has no plan for {org}")
+    return tuple(p for p in plans if p.wanted.org in orgs)
