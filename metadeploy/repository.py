@@ -182,10 +182,11 @@ def push(folder: Path, remote: str, name: str) -> None:
 # How the user's own environment says that git is to reach a remote.
 _OWN_TRANSPORT = ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL")
 # What a repository's own configuration could have a push run, or give to somebody who
-# listens (git help config).
+# listens (git help config). git lists what included files set as set here: jobs of
+# GitHub (actions/checkout from v6 on) and GitLab keep the way in to the remote there.
 _PROGRAMS = re.compile(
     r"credential\..*helper|core\.(askpass|gitproxy|alternaterefscommand)"
-    r"|remote\..*\.(vcs|proxy)|include(if)?\..*"
+    r"|remote\..*\.(vcs|proxy)"
     r"|http\.(.*\.)?(proxy|sslverify|sslcainfo|sslcapath)",
     re.IGNORECASE,
 )

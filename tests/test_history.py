@@ -173,7 +173,6 @@ def test_a_ref_that_is_no_more_is_taken_from_the_remote_too(root, tmp_path):
         ("credential.helper", "!touch {ran}"),
         ("credential.https://acme.example.helper", "!touch {ran}"),
         ("core.askpass", "{ran}"),
-        ("include.path", "/nowhere"),
         ("remote.origin.vcs", "evil"),
         ("http.sslVerify", "false"),
         ("http.https://acme.example.proxy", "http://evil.example"),
@@ -188,6 +187,32 @@ def test_a_repository_that_names_programs_is_not_pushed(root, tmp_path, name, va
         history.push(workspace, "dev", "https://acme.example/x")
     assert "configuration sets" in caught.value.message
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("key", ["include.path", "includeIf.gitdir:{root}/.git.path"])
+def test_what_an_included_file_sets_counts_as_the_repositorys(root, tmp_path, key):
+    """As actions/checkout and GitLab's runner have it, who log in to the remote so."""
+    first = repository(root)
+    git(tmp_path, "init", "--quiet", "--bare", "far.git")
+    workspace, included = Workspace(root), tmp_path / "credentials.config"
+    far = f"file://{tmp_path}/far.git"
+    history.set_live(workspace, "dev", first)
+    git(root, "config", key.format(root=root), str(included))
+    git(
+        root,
+        "config",
+        "-f",
+        str(included),
+        f"url.{far}.insteadOf",
+        "https://a.example/x",
+    )
+    git(root, "config", "-f", str(included), "http.https://a.example/.extraheader", "a")
+    history.push(workspace, "dev", "https://a.example/x")
+    assert git(tmp_path / "far.git", "rev-parse", "refs/metadeploy/dev") == first
+    git(root, "config", "-f", str(included), "credential.helper", f"!touch {root}/ran")
+    with pytest.raises(ConfigError, match=r"sets credential\.helper"):
+        history.push(workspace, "dev", "https://a.example/x")
+    assert not (root / "ran").exists()
 
 
 def test_the_configuration_of_a_worktree_names_no_program_either(root, tmp_path):
