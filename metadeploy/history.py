@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 
 from metadeploy import repository, sourcetree
 from metadeploy.errors import ConfigError
@@ -109,23 +110,38 @@ def set_live(workspace: Workspace, org: str, commit: str) -> Live:
     name = ref_of(org)
     there = repository.ref(workspace.root, name)
     if there == commit:
-        return Live(name, commit)
+        return Live(name, commit, before=there)
     try:
         repository.set_ref(workspace.root, name, commit)
     except repository.GitError as error:
         hint = f"Mend it, then `git update-ref {name} {commit}`."
-        return Live(name, there, f"git says: {error.message}", hint)
-    return Live(name, commit)
+        return Live(name, there, f"git says: {error.message}", hint, before=there)
+    return Live(name, commit, before=there)
 
 
-def push(workspace: Workspace, org: str, remote: str) -> None:
-    """Have a remote know what is live in an org. Raises GitError."""
-    name = ref_of(org)
+def push(workspace: Workspace, org: str, remote: str, *, before: str = "") -> None:
+    """Have a remote know what is live in an org. Raises GitError.
+
+    before: where the org's ref pointed before it was moved, "" where nobody knows. One
+    that goes back, or is no more, takes the remote's along from there, and from nowhere
+    else: what others have noted meanwhile stays.
+    """
+    root, name = workspace.root, ref_of(org)
+    now = repository.ref(root, name)
+    lease = before if before and _goes_back(root, before, now) else ""
     try:
-        repository.push(workspace.root, remote, name)
+        repository.push(root, remote, name, lease=lease)
     except repository.GitError as error:
-        hint = (
-            error.hint or f"Nothing else is left to do but `git push {remote} {name}`."
-        )
-        what = f"{name} is not pushed to {remote}: {error.message}"
-        raise repository.GitError(what, hint=hint) from error
+        forced = f"--force-with-lease={name}:{lease} " if lease else ""
+        what = name if now else f":{name}"
+        hint = f"Nothing else is left to do but `git push {forced}{remote} {what}`."
+        message = f"{name} is not pushed to {remote}: {error.message}"
+        raise repository.GitError(message, hint=error.hint or hint) from error
+
+
+def _goes_back(root: Path, before: str, now: str) -> bool:
+    """Tell whether a ref that moved is not just further on, as far as is known."""
+    try:
+        return not now or not repository.is_ancestor(root, before, now)
+    except repository.GitError:  # only a part of the history is here
+        return True

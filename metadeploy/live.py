@@ -43,7 +43,7 @@ class Live(Struct, frozen=True):
 
     commit: where it points now, "" where it is no more. why: what kept it from being
     moved, "" where it was. pushed: the remote that has it too; not_pushed: why none
-    has, where one was to.
+    has, where one was to. before: where it pointed when it was to be moved.
     """
 
     ref: str
@@ -52,6 +52,7 @@ class Live(Struct, frozen=True):
     hint: str = ""
     pushed: str = ""
     not_pushed: str = ""
+    before: str = ""
 
 
 def difference(texts: Mapping[str, str], committed: Mapping[str, str]) -> str:

@@ -92,15 +92,18 @@ class Promotion:
 
     # -- what is live where
 
-    def ready_to_push(self) -> None:
-        """Raise ConfigError where a deploy could not be noted as live."""
+    def ready_to_push(self, *, exact: bool = True) -> None:
+        """Raise ConfigError where a run could not be noted as live.
+
+        exact: it is of what the project's files say, so a commit has to hold them.
+        """
         origin = self._orgs.origin()
         if origin is None:
             raise ConfigError(
                 "there is no git repository here, so there is nothing to push",
                 hint="Leave --push out, or commit the project.",
             )
-        if not origin.exact:
+        if exact and not origin.exact:
             raise ConfigError(
                 f"no commit holds what would be deployed: {origin.why}",
                 hint="Nothing was sent. Commit it first, or leave --push out.",
@@ -114,7 +117,7 @@ class Promotion:
         if live.why:
             return replace(outcome, live=replace(live, not_pushed="Nothing is pushed."))
         try:
-            history.push(self._orgs.workspace, org, remote)
+            history.push(self._orgs.workspace, org, remote, before=live.before)
         except ConfigError as error:
             said = f"{error.message}. {error.hint}"
             return replace(outcome, live=replace(live, not_pushed=said))

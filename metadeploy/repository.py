@@ -58,6 +58,14 @@ class GitError(ConfigError):
     """git could not answer: no repository here, or a broken one."""
 
 
+class GitRefused(GitError):
+    """git ended with an error. told: all that it said."""
+
+    def __init__(self, message: str, told: str) -> None:
+        super().__init__(message)
+        self.told = told
+
+
 def head(folder: Path) -> str:
     """Return the commit that HEAD names, "" where there is none."""
     try:
@@ -159,24 +167,42 @@ def committed(
     return {path: blobs[blob] for path, blob in found.items()}
 
 
-def push(folder: Path, remote: str, name: str) -> None:
+def push(folder: Path, remote: str, name: str, *, lease: str = "") -> None:
     """Have a remote's ref of that full name be as ours. Raises GitError.
+
+    lease: the commit from which the remote's may go anywhere; "": it only goes forward,
+    or away.
 
     Transports and helpers are the user's own; of what the repository's configuration
     could name, no hook, no ssh and no program at the other end is run.
     """
     _refuse_programs(folder)
     words = ("-c", "core.sshCommand=ssh", "push", "--quiet", "--no-verify")
-    more = ("--no-signed", "--no-follow-tags", "--recurse-submodules=no",
-            "--receive-pack=git-receive-pack")  # fmt: skip
+    more = ["--no-signed", "--no-follow-tags", "--recurse-submodules=no",
+            "--receive-pack=git-receive-pack"]  # fmt: skip
     spec = f"{name}:{name}" if ref(folder, name) else f":{name}"
+    if lease:
+        more.append(f"--force-with-lease={name}:{lease}")
     env = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")}
     for own in _OWN_TRANSPORT:
         if own in os.environ:
             env[own] = os.environ[own]
     env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     env["GIT_ALLOW_PROTOCOL"] = "file:git:http:https:ssh"
-    _run(folder, env, *words, *more, "--", remote, spec, seconds=_PUSH_SECONDS)
+    try:
+        _run(folder, env, *words, *more, "--", remote, spec, seconds=_PUSH_SECONDS)
+    except GitRefused as error:
+        rejected = _REJECTED.search(error.told)
+        if rejected is None:
+            raise
+        raise GitError(
+            f"rejected ({rejected[1]})",
+            hint="Somebody else has noted another commit there: `git fetch"
+            f" {remote} {name}:{name}` shows which.",
+        ) from error
+
+
+_REJECTED = re.compile(r"(?m)^ ! \[(?:remote )?rejected\] .*\((.*)\)$")
 
 
 # How the user's own environment says that git is to reach a remote.
@@ -336,6 +362,7 @@ def _run(
     except (OSError, subprocess.SubprocessError) as error:
         raise GitError(f"git cannot be run: {type(error).__name__}") from error
     if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GitError(words[-1] if words else f"git {arguments[0]} failed")
+        told = done.stderr.decode("utf-8", "replace")
+        words = told.strip().splitlines()
+        raise GitRefused(words[-1] if words else f"git {arguments[0]} failed", told)
     return done.stdout

@@ -134,7 +134,7 @@ CLI: dict[str, set[str]] = {
     "cli.progress": set(),
     "cli.promotion": {API, PROMOTION, "deploy"},
     "cli.reporting": {API, PROMOTION, RUNS, "deploy", "verify"},
-    "cli.runs": {API, RUNS, "deploy"},
+    "cli.runs": {API, PROMOTION, RUNS, "deploy"},
     "cli.show": {RUNS, "deploy", "verify"},
     "cli.start": set(),
     "cli.trust": {"trust"},

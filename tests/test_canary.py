@@ -95,6 +95,7 @@ def drives(at):
     yield "runs cancel nobody", False
     yield "runs cancel dev", None
     yield "rollback dev --dry-run --auto-approve", None
+    yield "rollback dev --dry-run --auto-approve --push --remote nowhere", None
     yield "rollback nobody", False
     yield f"verify dev {reports.replace('=r', '=v')}", True
     yield "verify dev --as nobody@dev.emulated", False

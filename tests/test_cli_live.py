@@ -194,6 +194,8 @@ def test_without_git_nothing_is_said(runner, project):
     code, row = deploy(runner)
     assert (code, row["live"]) == (0, None)
     assert "live" not in runner("deploy", "dev", "--auto-approve").out
+    ran = runner("rollback", "dev", "--auto-approve", "--push")
+    assert ran.code == 1 and "no git repository here" in ran.err
     assert runner("rollback", "dev", "--auto-approve").code == 0
     ran = runner("deploy", "dev", "--auto-approve", "--push")
     assert ran.code == 1 and "no git repository here" in ran.err
@@ -223,6 +225,43 @@ def test_it_is_pushed_on_request(runner, project, first, tmp_path_factory):
     change(project, "Bills")
     ran = runner("deploy", "dev", "--auto-approve", "--push")
     assert ran.code == 1 and "Nothing was sent. Commit it first" in ran.err
+
+
+def test_a_rollback_is_pushed_too(runner, project, first, tmp_path_factory):
+    far = tmp_path_factory.mktemp("far")
+    git(far, "init", "--quiet", "--bare")
+    git(project, "remote", "add", "origin", str(far))
+    deploy(runner, "--push")
+    change(project, "Bills")
+    second = commit(project)
+    deploy(runner, "--push")
+    assert live(far) == second
+    edit(project / "orgs/defaults.yaml", "platform@", "team@")  # lies about
+    ran = runner("rollback", "dev", "--auto-approve", "--push", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["orgs"][0]["live"]["pushed"] == "origin"
+    assert live(far) == first == live(project)
+    ran = runner("rollback", "dev", "--auto-approve", "--allow-lockout", "--push")
+    assert ran.code == 0, ran.err
+    assert live(far) is None
+
+
+def test_a_rollback_does_not_take_back_what_others_have_noted(
+    runner, project, first, tmp_path_factory
+):
+    far = tmp_path_factory.mktemp("far")
+    git(far, "init", "--quiet", "--bare")
+    git(project, "remote", "add", "origin", str(far))
+    deploy(runner, "--push")
+    change(project, "Bills")
+    commit(project)
+    deploy(runner, "--push")
+    theirs = commit(project, "Theirs")
+    git(project, "push", "--quiet", "origin", f"{theirs}:refs/metadeploy/dev")
+    ran = runner("rollback", "dev", "--auto-approve", "--push")
+    assert ran.code == 1
+    assert "is not pushed to origin: rejected (stale info)" in ran.flat
+    assert (live(far), live(project)) == (theirs, first)
 
 
 def test_the_python_api_notes_it_too(runner, project, first):

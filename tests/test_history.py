@@ -215,6 +215,93 @@ def test_what_an_included_file_sets_counts_as_the_repositorys(root, tmp_path, ke
     assert not (root / "ran").exists()
 
 
+@pytest.fixture
+def far(root, tmp_path):
+    """A remote of the repository, called origin."""
+    git(tmp_path, "init", "--quiet", "--bare", "far.git")
+    repository(root)
+    git(root, "remote", "add", "origin", str(tmp_path / "far.git"))
+    return tmp_path / "far.git"
+
+
+def noted(root, commit):
+    """Note a commit as live, and push that."""
+    workspace = Workspace(root)
+    live = history.set_live(workspace, "dev", commit)
+    history.push(workspace, "dev", "origin", before=live.before)
+
+
+def there(far):
+    return git(far, "for-each-ref", "--format=%(objectname)", "refs/metadeploy/dev")
+
+
+def test_a_ref_that_goes_back_takes_the_remotes_along(root, far):
+    first, second = plumbing.head(root), commit(root)
+    for one in (first, second, first):
+        noted(root, one)
+        assert there(far) == one
+    noted(root, "")
+    assert there(far) == ""
+
+
+def test_a_ref_that_goes_back_leaves_what_others_have_noted(root, far, tmp_path):
+    first, second = plumbing.head(root), commit(root)
+    noted(root, second)
+    third = commit(root)
+    git(root, "push", "--quiet", "origin", f"{third}:refs/metadeploy/dev")
+    for one in (first, ""):
+        history.set_live(Workspace(root), "dev", second)
+        with pytest.raises(ConfigError) as caught:
+            noted(root, one)
+        assert caught.value.message == (
+            "refs/metadeploy/dev is not pushed to origin: rejected (stale info)"
+        )
+        assert "git fetch origin refs/metadeploy/dev:refs/metadeploy/dev" in (
+            caught.value.hint
+        )
+        assert there(far) == third
+
+
+def test_a_ref_that_goes_on_never_takes_the_remotes_back(root, far):
+    first, second = plumbing.head(root), commit(root)
+    git(root, "push", "--quiet", "origin", f"{second}:refs/metadeploy/dev")
+    with pytest.raises(ConfigError, match=r"rejected \(non-fast-forward\)"):
+        noted(root, first)  # we did not know that there is one
+    assert there(far) == second
+
+
+def test_a_part_of_the_history_is_enough_to_go_anywhere(root, far, tmp_path):
+    first, second = plumbing.head(root), commit(root)
+    noted(root, second)
+    git(root, "checkout", "--quiet", "-b", "side", first)
+    side = commit(root, "Side")
+    git(root, "push", "--quiet", "origin", "side")
+    git(tmp_path, "clone", "--quiet", "--depth=1", "-bside", f"file://{far}", "part")
+    part = tmp_path / "part"
+    ref = "refs/metadeploy/dev:refs/metadeploy/dev"
+    git(part, "fetch", "--quiet", "--depth=1", "origin", ref)
+    with pytest.raises(plumbing.GitError, match="a part of the history only"):
+        plumbing.is_ancestor(part, second, side)
+    noted(part, side)
+    assert there(far) == side
+
+
+def test_what_is_left_to_do_where_the_remote_does_not_answer(root, far):
+    first, second = plumbing.head(root), commit(root)
+    noted(root, second)
+    far.rename(far.with_name("gone"))
+    lease = f"git push --force-with-lease=refs/metadeploy/dev:{second} origin"
+    for one, left in (
+        (first, f"{lease} refs/metadeploy/dev`"),
+        ("", f"{lease} :refs/metadeploy/dev`"),
+        (commit(root), "git push origin refs/metadeploy/dev`"),
+    ):
+        history.set_live(Workspace(root), "dev", second)
+        with pytest.raises(ConfigError) as caught:
+            noted(root, one)
+        assert left in caught.value.hint
+
+
 def test_the_configuration_of_a_worktree_names_no_program_either(root, tmp_path):
     first = repository(root)
     git(root, "config", "extensions.worktreeConfig", "true")

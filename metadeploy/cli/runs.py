@@ -15,6 +15,7 @@ from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.work import ask, connect, report, watching
 from metadeploy.deploy import Outcome
 from metadeploy.model import DeployOptions
+from metadeploy.promotion import Promotion
 from metadeploy.rollback import ALLOWED
 from metadeploy.runs import Followed, Run, Runs, Shown
 
@@ -286,6 +287,7 @@ def cancel(org: str, run_id: str, minutes: float, as_json: bool) -> int:
 )
 @options.wait("Minutes that all of it may take; then 69 is returned.")
 @options.lock_timeout
+@options.push
 @options.allowances
 @reported
 @options.as_json
@@ -296,6 +298,8 @@ def rollback(
     dry_run: bool,
     minutes: float,
     lock_timeout: float,
+    push: bool,
+    remote: str,
     allowed: tuple[str, ...],
     as_json: bool,
     reports: Reports,
@@ -308,7 +312,9 @@ def rollback(
     """
     with connect(1) as connected:
         name = options.one_org(connected.project, org)
-        known = Runs(connected)
+        known, noted = Runs(connected), Promotion(connected)
+        if push:
+            noted.ready_to_push(exact=False)
         with watching(connected):
             goal = known.goal_back(name, run_id or known.newest(name))
             plan = known.plan_back(goal, allowed=frozenset(allowed))
@@ -322,9 +328,9 @@ def rollback(
             watching(connected),
             stoppable(connected, "rollback", [name], as_json=as_json),
         ):
-            results = connected.each(
-                [name],
-                lambda _: connected.deploy(
+
+            def work(_: str) -> Outcome:
+                outcome = connected.deploy(
                     plan,
                     options=DeployOptions(check_only=dry_run),
                     timeout=minutes * 60,
@@ -332,6 +338,8 @@ def rollback(
                     recheck=asked,
                     lock_timeout=lock_timeout * 60,
                     goal=goal,
-                ),
-            )
+                )
+                return noted.push(outcome, remote) if push else outcome
+
+            results = connected.each([name], work)
     return report("rollback", results, as_json=as_json, reports=reports)
