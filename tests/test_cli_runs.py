@@ -93,6 +93,11 @@ def test_a_run_that_nobody_knows(runner):
         assert "neither the journal nor the org has a run beef" in ran.err
 
 
+def test_an_org_with_nothing_open_is_named_in_plain_text(runner, monkeypatch):
+    monkeypatch.delenv("NO_COLOR")
+    assert runner("runs", "resume", "dev").out.startswith("dev  nothing is open: ")
+
+
 def test_a_run_that_died_is_resumed_once(runner, stopped):
     assert (stopped["status"], stopped["open"]) == ("Sent", True)
     assert "Sent *" in runner("runs", "list").out

@@ -234,7 +234,7 @@ def _report_resumed(
         for result in results:
             if result.org not in told:
                 org = styled(result.org, bold=True)
-                click.echo(shown(f"{org}  nothing is open: every run came to its end."))
+                click.echo(f"{org}  nothing is open: every run came to its end.")
     return report("runs resume", flat, as_json=as_json, reports=reports)
 
 
