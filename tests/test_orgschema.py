@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from metadeploy import orgfile, orgschema, yamlfile
@@ -27,12 +28,19 @@ def test_the_file_is_written_by_one_command(capsys, monkeypatch) -> None:
 
 
 def test_every_key_says_what_it_is() -> None:
-    schema = json.loads(orgschema.text())
-    properties = schema["$defs"]["OrgFile"]["properties"]
-    assert set(properties) == set(orgfile.OrgFile.__struct_fields__)
-    assert all(entry["description"].endswith(".") for entry in properties.values())
-    policies = properties["policy"]["items"]["enum"]
-    assert policies == ["isv"]
+    for name, found in json.loads(orgschema.text())["$defs"].items():
+        properties = found["properties"]
+        assert set(properties) == set(orgschema.SAYS[name]), name
+        assert all(entry["description"].endswith(".") for entry in properties.values())
+    assert set(orgschema.SAYS["OrgFile"]) == set(orgfile.OrgFile.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", orgschema.SAYS)
+def test_every_example_can_be_said(name) -> None:
+    for field in msgspec.structs.fields(getattr(orgfile, name)):
+        _, example = orgschema.SAYS[name][field.encode_name]
+        msgspec.convert(example, field.type)
+        assert example != field.default
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "orgs").glob("*.yaml")), ids=str)
