@@ -6,7 +6,7 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install dev demo check test soak coverage mutants fuzz clients test-clients bench clean
+.PHONY: install dev demo check test soak coverage mutants fuzz clients test-clients bench pages docs clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -75,6 +75,24 @@ test-clients: install clients
 # Side by side with its peers; BENCH="--only startup --json" for less, or for machines.
 bench: dev
 	@$(BIN)/python benchmarks/run.py $(BENCH)
+
+# Everything in docs/ that is written by the code: reference pages, and what commands print.
+pages: dev
+	$(BIN)/python -m metadeploy.rules > docs/rules.md
+	$(BIN)/python -m metadeploy.oauth_errors > docs/oauth-errors.md
+	$(BIN)/python -m metadeploy.orgschema > docs/org.schema.json
+	$(BIN)/python -m metadeploy.emulator > docs/emulator.md
+	$(BIN)/python tests/reliability_page.py > docs/reliability.md
+	$(BIN)/python tests/reference_pages.py
+	$(BIN)/python tests/pages.py
+
+# build/docs: docs/ as HTML, for `python -m http.server --directory build/docs`.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -b html docs build/docs
+
+$(VENV)/.docs: setup.cfg pyproject.toml | $(BIN)/python
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info

@@ -1,0 +1,49 @@
+"""What pages of docs/ show of a terminal is what a terminal shows."""
+
+from __future__ import annotations
+
+import pytest
+from pages import REPOSITORY, SHOWN, fits, normal, played, shortened
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", SHOWN, ids=lambda p: p.stem)
+def test_a_page_shows_what_its_commands_print(page, tmp_path):
+    ran = 0
+    for step, printed in played(page.read_text("utf-8"), tmp_path):
+        assert fits(step.shown, printed), (
+            f"{page.relative_to(REPOSITORY)}:{step.at}: `{step.command}` prints\n"
+            + "\n".join(printed)
+            + "\n(`make pages` writes what it prints into the page)"
+        )
+        ran += 1
+    assert ran or "```console" not in page.read_text("utf-8")
+
+
+def test_what_differs_each_time_is_no_difference():
+    line = "uat  deployed and verified  0AfI3EvbNb9JQNzKJO  run 5cd8758d9241b9c5"
+    assert normal(line) == "uat  deployed and verified  <id>  run <digest>"
+    assert normal("on 2026-11-28 02:30 in 1.5 s") == "on <time> in <duration>"
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "fit"),
+    [
+        (("a", "b"), ("a", "b"), True),
+        (("a", "b"), ("a", "c"), False),
+        (("a",), ("a", "b"), False),
+        (("a", "…", "d"), ("a", "b", "c", "d"), True),
+        (("a", "…", "d"), ("a", "d"), True),
+        (("a", "…", "d"), ("a", "b", "d", "e"), False),
+        (("a", "…", "b", "…", "c"), ("a", "c"), False),
+        ((), (), True),
+        ((), ("a",), False),
+    ],
+)
+def test_what_a_page_leaves_out_may_be_anything(shown, printed, fit):
+    assert fits(shown, printed) is fit
+
+
+def test_a_page_goes_on_leaving_out_what_it_left_out():
+    assert shortened(("a", "…", "z"), ("b", "c", "d", "e")) == ("b", "…", "e")
+    assert shortened(("a",), ("b", "c")) == ("b", "c")
