@@ -213,6 +213,7 @@ REMEDIES = {
     "ApiFault": "The org's own words; [doctor](commands.md#doctor) finds most causes.",
     "DeployFailed": "The org's messages, each with file and line. Mend, deploy again.",
     "GitError": "Work in a git repository; where there is one, `git fsck` tells.",
+    "GitRefused": "git's own words say why: fetch, or ask for the right to push.",
     "OutOfTime": "Run the same command again, with a longer `--wait`.",
     "DeployTimeout": "`metadeploy runs resume ORG`.",
     "Unverified": "`metadeploy plan ORG` shows what is left.",
@@ -273,8 +274,10 @@ def error_classes() -> list[type[MetadeployError]]:
 
 
 def remedy(found: type[MetadeployError]) -> str:
-    """Return what to do about an error. KeyError where nobody has said."""
-    return REMEDIES.get(found.__name__) or found.hint or REMEDIES[found.__name__]
+    """Return what to do about an error, "" where nobody has said."""
+    kinds = (k for k in found.__mro__ if issubclass(k, MetadeployError))
+    told = (REMEDIES.get(k.__name__) or k.hint for k in kinds)
+    return next(filter(None, told), "")
 
 
 # -- refusals and risks
