@@ -159,7 +159,9 @@ def test_a_deploy_that_waits_is_canceled(runner, project, dying):
     assert (run["status"], run["open"]) == ("Canceled", False)
     again = runner("runs", "cancel", "dev")
     assert (again.code, again.out) == (1, "")
-    assert "nothing is open that could be canceled" in again.err
+    assert "nothing of dev is open that could be canceled" in again.err
+    error = runner("runs", "cancel", "dev", "--json").json["error"]
+    assert "nothing of dev is open" in error["message"]
     over = runner("runs", "cancel", "dev", "-i", run["runId"])
     assert f"run {run['runId']} is over: Canceled" in over.err
     by_deploy = runner("runs", "cancel", "dev", "-i", run["deployId"])

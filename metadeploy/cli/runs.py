@@ -14,6 +14,7 @@ from metadeploy.cli.output import Json, document, shown, styled, write_json
 from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.work import ask, connect, report, watching
 from metadeploy.deploy import Outcome
+from metadeploy.errors import ConfigError
 from metadeploy.model import DeployOptions
 from metadeploy.promotion import Promotion
 from metadeploy.rollback import ALLOWED
@@ -254,10 +255,10 @@ def cancel(org: str, run_id: str, minutes: float, as_json: bool) -> int:
         if not run_id:
             found = known.open(name)
             if not found:
-                click.echo(
-                    shown(f"{name}  nothing is open that could be canceled."), err=True
+                raise ConfigError(
+                    f"nothing of {name} is open that could be canceled",
+                    hint="`metadeploy runs list` shows what ran.",
                 )
-                return 1
             run_id = found[-1].id
         with watching(connected):
             done = known.cancel(name, run_id, timeout=minutes * 60)
