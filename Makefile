@@ -84,6 +84,7 @@ pages: dev
 	$(BIN)/python -m metadeploy.emulator > docs/emulator.md
 	$(BIN)/python tests/reliability_page.py > docs/reliability.md
 	$(BIN)/python tests/reference_pages.py
+	$(BIN)/python tests/json_page.py
 	$(BIN)/python tests/pages.py
 
 # build/docs: docs/ as HTML, for `python -m http.server --directory build/docs`.
