@@ -89,6 +89,7 @@ def runner(project, capsys, monkeypatch):
         monkeypatch.delenv(f"METADEPLOY_MASTER_{name}", raising=False)
     monkeypatch.setenv("METADEPLOY_CONFIG", str(project / "no" / "config.yaml"))
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*words, at=None):
         capsys.readouterr()

@@ -137,6 +137,7 @@ CLI: dict[str, set[str]] = {
     "cli.runs": {API, PROMOTION, RUNS, "deploy"},
     "cli.show": {RUNS, "deploy", "verify"},
     "cli.start": set(),
+    "cli.terminal": set(),
     "cli.trust": {"trust"},
     "cli.work": {API, RUNS, "deploy", "target"},
 }

@@ -291,7 +291,7 @@ def test_every_org_has_keys_of_its_own(runner):
         }.items()
     )
     shown = runner("keys", "list", "dev").out
-    assert "dev  Portal  derived, generation 1, created " in shown
+    assert "dev  Portal  derived  generation 1  created " in shown
 
 
 def test_another_orgs_package_is_refused_by_the_org(runner, project, tmp_path):

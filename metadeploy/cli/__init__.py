@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from metadeploy import __version__
+from metadeploy.cli.terminal import colours
 from metadeploy.errors import (
     DeployTimeout,
     LostAnswer,
@@ -104,6 +105,7 @@ def metadeploy(ctx: click.Context, folder: str, debug: bool) -> None:
     ORG is an org file's name, a glob, or tag:NAME.
     """
     ctx.obj = folder
+    ctx.color = colours(os.environ)
     if debug:
         from metadeploy.cli import debug as debugging
 
@@ -206,5 +208,5 @@ def _failed(error: MetadeployError, words: Sequence[str]) -> int:
         command = next((w for w in words if w in COMMANDS), "metadeploy")
         write_json(failure(command, error, code))
     else:
-        click.echo(error_text(error), err=True)
+        click.echo(error_text(error), err=True, color=colours(os.environ))
     return code

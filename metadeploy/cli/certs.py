@@ -22,6 +22,7 @@ from metadeploy.cli.output import (
     styled,
     write_json,
 )
+from metadeploy.cli.terminal import laid
 from metadeploy.errors import ConfigError
 from metadeploy.model import Component
 from metadeploy.project import Project
@@ -174,12 +175,15 @@ def _show(
     if certificate.expired(now):
         state = styled(f"EXPIRED {options.counted(-days, 'day')} ago", fg="red")
     elif days <= WARN_DAYS:
-        state = styled(f"EXPIRES in {options.counted(days, 'day')}", fg="yellow")
+        state = styled(f"EXPIRES in {options.counted(days, 'day')}", fg="orange")
     else:
         state = options.counted(days, "day") + " left"
-    click.echo(f"{shown(certificate.path)}  {until}  {state}")
+    for line in laid([shown(certificate.path), until, state]):
+        click.echo(line)
     for use in used:
-        click.echo(shown(f"    {use.template}  for {', '.join(use.orgs)}"))
+        cells = [use.template, f"for {', '.join(use.orgs)}"]
+        for line in laid(map(shown, cells), indent="    ", hang=" " * 6):
+            click.echo(line)
     if not used:
         click.echo("    no template uses it")
 

@@ -266,7 +266,7 @@ def _verified_json(result: Result[Verified]) -> dict[str, Json]:
 def _verified_text(result: Result[Verified]) -> str:
     if result.value is None:
         assert result.error is not None
-        return f"{styled(result.org, bold=True)}  {error_text(result.error)}"
+        return error_text(result.error, org=result.org)
     word = "matches" if result.value.ok else "DIFFERS"
     colour = "green" if result.value.ok else "red"
     first = f"{styled(result.org, bold=True)}  {styled(word, fg=colour)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator
 
 import click
@@ -11,11 +10,11 @@ from metadeploy.api import Orgs
 from metadeploy.cli import options
 from metadeploy.cli.output import Json, document, shown, styled, write_json
 from metadeploy.cli.progress import Lines
+from metadeploy.cli.terminal import page_width, wrapped
 from metadeploy.doctor import Check, Status
 from metadeploy.errors import MetadeployError
 
-_COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "failed": "red"}
-_INDENT = " " * 28
+_COLOURS: dict[Status, str] = {"ok": "green", "warning": "orange", "failed": "red"}
 
 
 @click.command()
@@ -68,14 +67,16 @@ def _org_json(name: str, checks: Iterable[Check]) -> Json:
 
 def _lines(name: str, checks: Iterable[Check]) -> Iterator[str]:
     yield styled(name, bold=True)
+    width = page_width()
+    # What is found stands beside where there is room, and else below.
+    indent = " " * (28 if width >= 70 else 4)
     for check in checks:
         status = styled(f"{check.status:<8}", fg=_COLOURS[check.status])
-        first, *more = _wrapped(check.found)
-        yield f"  {status}  {check.name:<16}{first}"
-        yield from (_INDENT + line for line in more)
-        for line in _wrapped(check.advice) if check.advice else ():
-            yield _INDENT + styled(line, dim=True)
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(shown(text), 80 - len(_INDENT)) or [""]
+        lines = wrapped(shown(check.found), width, indent=indent, hang=indent)
+        if len(indent) > 4:
+            lines[0] = f"  {status}  {check.name:<16}{lines[0].strip()}"
+        else:
+            yield f"  {status}  {check.name}"
+        yield from lines
+        if check.advice:
+            yield from wrapped(shown(check.advice), width, indent=indent, hang=indent)

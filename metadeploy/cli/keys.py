@@ -19,9 +19,9 @@ from metadeploy.cli.output import (
     error_json,
     error_text,
     shown,
-    styled,
     write_json,
 )
+from metadeploy.cli.terminal import laid, page_width, wrapped
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.rotation import Rotation, Step
@@ -90,11 +90,12 @@ def _show(result: Result[list[AppKey]], now: datetime.datetime) -> None:
         days = _days(key.created, now)
         if days is not None:
             state = f"created {key.created[:10]} ({options.counted(days, 'day')} ago)"
-        about = f"{made.origin}, generation {made.generation}, {state}"
-        click.echo(shown(f"{result.org}  {key.app}  {about}"))
-        click.echo(shown(f"    {made.consumer_key}"))
+        about = (made.origin, f"generation {made.generation}", state)
+        lines = laid(map(shown, (result.org, key.app, *about)))
+        lines.append(shown(f"    {made.consumer_key}"))
         if hint := _hint(result.org, key):
-            click.echo(f"    {styled(shown(hint), dim=True)}")
+            lines += wrapped(shown(hint), page_width(), indent="    ")
+        click.echo("\n".join(lines))
 
 
 def _days(created: str, now: datetime.datetime) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,9 @@ from metadeploy.cli.output import (
     document,
     problem_json,
     shown,
-    styled,
     write_json,
 )
+from metadeploy.cli.terminal import columns, page_width, wrapped
 from metadeploy.errors import ConfigError
 from metadeploy.model import Problem, Severity
 from metadeploy.orgfile import Policy
@@ -126,10 +127,12 @@ def _lines(
 
 
 def _line(problem: Problem) -> str:
-    line = shown(str(problem))
+    # The first stays one line: editors and people look for path:line in it.
+    width = columns(sys.stdout) and page_width()
+    lines = wrapped(shown(str(problem)), width)
     if problem.remedy:
-        line += f"\n    {styled(shown(problem.remedy), dim=True)}"
-    return line
+        lines += wrapped(shown(problem.remedy), width, indent="    ")
+    return "\n".join(lines)
 
 
 def _suppressed_json(suppressed: Suppressed) -> dict[str, Json]:

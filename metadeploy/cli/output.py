@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import click
 
+from metadeploy.cli.terminal import prose_width, wrapped
 from metadeploy.errors import InvalidMetadata, MetadeployError, PlanRefused
 from metadeploy.model import Problem, secret_texts
 from metadeploy.reports.text import shown as shown
@@ -78,11 +78,24 @@ def problem_json(problem: Problem) -> dict[str, Json]:
     }
 
 
-def error_text(error: MetadeployError) -> str:
-    """Return an error for a person: what happened, then what to do."""
-    hint = f"\n{styled(shown(masked(error.hint)), dim=True)}" if error.hint else ""
-    message = shown(masked(error.message))
-    return f"{styled('Error:', fg='red', bold=True)} {message}{hint}"
+def error_text(error: MetadeployError, *, org: str = "") -> str:
+    """Return an error for a person: what happened, then what to do.
+
+    org: named first, where it is about one of several. It fits into the lines of
+    stderr, where the org's own words may come on lines of their own.
+    """
+    width = prose_width()
+    before = f"{shown(org)}  " if org else ""
+    told = f"{before}Error: {shown(masked(error.message))}"
+    lines = wrapped(told, width)
+    plain = f"{before}Error:"
+    if lines[0].startswith(plain):  # else the name alone fills the line
+        name = styled(before[:-2], bold=True) + before[-2:]
+        mark = f"{name}{styled('Error:', fg='red', bold=True)}"
+        lines[0] = mark + lines[0].removeprefix(plain)
+    if error.hint:
+        lines += wrapped(shown(masked(error.hint)), width)
+    return "\n".join(lines)
 
 
 def masked(text: str) -> str:
@@ -92,14 +105,15 @@ def masked(text: str) -> str:
     return redact(text, secret_texts())
 
 
-def styled(
-    text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False
-) -> str:
+# Of the 256 that no theme changes, those that are read on white and on black alike:
+# a test measures their contrast. What is named by one is told by words or signs too.
+COLOURS = {"red": 160, "orange": 130, "green": 28}
+
+
+def styled(text: str, *, fg: str | None = None, bold: bool = False) -> str:
     """Return text in colour, safe for a terminal.
 
-    `click.echo` takes the colour out where there is no terminal.
+    `click.echo` takes the colour out where there is to be none.
     """
-    text = shown(text)
-    if os.environ.get("NO_COLOR"):
-        return text
-    return click.style(text, fg=fg, bold=bold or None, dim=dim or None)
+    colour = None if fg is None else COLOURS[fg]
+    return click.style(shown(text), fg=colour, bold=bold or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +21,7 @@ from metadeploy.cli.output import (
 )
 from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.runs import iso, when
+from metadeploy.cli.terminal import laid, page_width, wrapped
 from metadeploy.cli.work import (
     ask,
     connect,
@@ -101,10 +101,10 @@ def _drift_json(result: Result[Found]) -> dict[str, Json]:
 def _drift_lines(result: Result[Found]) -> list[str]:
     if result.value is None:
         assert result.error is not None
-        return [f"{styled(result.org, bold=True)}  {error_text(result.error)}"]
+        return [error_text(result.error, org=result.org)]
     found, commit = result.value.drift, result.value.commit
     of = str(commit) if commit.id else "what the journal recorded"
-    lines = [f"{styled(found.org, bold=True)}  {shown(of)}"]
+    lines = laid([styled(found.org, bold=True), shown(of)])
     if not found.found:
         return [*lines, "", "  As it was deployed."]
     lines += ["", "  Not as it was deployed:"]
@@ -116,16 +116,15 @@ def _drift_lines(result: Result[Found]) -> list[str]:
         who = row.user or "nobody known"
         if row.delegate:
             who += f" (as whom {row.delegate} was logged in)"
-        lines += [shown(f"  {row.at[:16]}  {who}"), *_told(row.words)]
+        lines += laid(map(shown, (row.at[:16], who)), indent="  ")
+        lines += _told(row.words)
     if found.untold:
         lines += ["", *_told(found.untold)]
     return lines
 
 
 def _told(text: str) -> list[str]:
-    return textwrap.wrap(
-        shown(text), 80, initial_indent="    ", subsequent_indent="    "
-    )
+    return wrapped(shown(text), page_width(), indent="    ")
 
 
 @click.command()
@@ -272,9 +271,9 @@ def _log_lines(found: Log) -> list[str]:
     lines = [f"{styled(found.org, bold=True)}  live: {shown(live)}"]
     for entry in found.entries:
         run, said = entry.run, entry.run.intent
-        first = f"{when(said.started)}  {run.id}  {run.status:<10}  {said.user}"
+        first = [when(said.started), run.id, f"{run.status:<10}", said.user]
         if said.promoted_from:
-            first += f"  from {said.promoted_from}"
+            first.append(f"from {said.promoted_from}")
         if said.undoes:
             what = f"takes back {said.undoes}"
         elif entry.exact:
@@ -283,7 +282,8 @@ def _log_lines(found: Log) -> list[str]:
             what = f"{entry.commit}, changed"
         else:
             what = "(no commit)"
-        lines += ["", f"  {shown(first)}", f"    {shown(what)}"]
+        lines += ["", *laid(map(shown, first), indent="  ")]
+        lines += wrapped(shown(what), page_width(), indent="    ", hang=" " * 6)
     if not found.entries:
         lines += ["", "  Nothing has run here yet."]
     return lines
@@ -326,4 +326,5 @@ def _between_lines(found: Between) -> list[str]:
     if found.delta.empty:
         return [*lines, "", f"  For {found.org}, both make the same."]
     lines += show.change_lines(found.delta)
-    return [*lines, "", f"  {show.summary(found.delta)}"]
+    summary = show.summary(found.delta)
+    return [*lines, "", *wrapped(summary, page_width(), indent="  ")]

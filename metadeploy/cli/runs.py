@@ -12,6 +12,7 @@ from metadeploy.cli import options, show
 from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import Json, document, shown, styled, write_json
 from metadeploy.cli.reporting import Reports, reported
+from metadeploy.cli.terminal import laid
 from metadeploy.cli.work import ask, connect, report, watching
 from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError
@@ -50,21 +51,26 @@ def list_(orgs: tuple[str, ...], as_json: bool) -> int:
         write_json(document("runs list", {"runs": [_run_json(r) for r in found]}))
     else:
         for line in _table(found):
-            click.echo(shown(line))
+            click.echo(line)
     return 0
 
 
 def _table(found: Sequence[Run]) -> list[str]:
     if not found:
         return ["Nothing has run yet."]
-    width = max(3, *(len(r.intent.org) for r in found))
+    names = [shown(r.intent.org) for r in found]
+    width = max(3, *map(len, names))
     rows = [
-        f"{r.id}  {r.intent.org:<{width}}  {when(r.intent.started)}  {_status(r):<10}"
-        f"  {r.deploy_id or ''}".rstrip()
-        for r in found
+        [r.id, f"{n:<{width}}", when(r.intent.started), f"{_status(r):<10}"]
+        for n, r in zip(names, found, strict=True)
     ]
+    for row, r in zip(rows, found, strict=True):
+        row += [r.deploy_id] if r.deploy_id else []
+    lines = [line for row in rows for line in laid(map(shown, row))]
+    if len(lines) > len(rows):  # what is below has no head
+        return lines
     head = f"{'RUN':<16}  {'ORG':<{width}}  {'BEGUN':<16}  {'STATUS':<10}  DEPLOY"
-    return [head, *map(shown, rows)]
+    return [head, *lines]
 
 
 def _status(run: Run) -> str:

@@ -1,11 +1,11 @@
-"""Plans and their like, as text for a terminal of 80 columns and as data."""
+"""Plans and their like, as text for a terminal and as data."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator
 
 from metadeploy.cli.output import Json, shown, styled
+from metadeploy.cli.terminal import laid, page_width, wrapped
 from metadeploy.delta import Delta
 from metadeploy.deploy import Outcome
 from metadeploy.diff import AccessChange, Action, Change, FieldChange
@@ -18,9 +18,7 @@ from metadeploy.reports.words import summary as summary
 from metadeploy.runs import Followed
 from metadeploy.verify import Verified
 
-_COLOURS = {"+": "green", "~": "yellow", "-": "red"}
-_WIDEST_NAME = 38
-_COLUMNS = 80
+_COLOURS = {"+": "green", "~": "orange", "-": "red"}
 _KEY = "consumer key"
 
 
@@ -35,7 +33,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield f"{styled(plan.wanted.org, bold=True)}  {shown(facts.org_id)}{kind}"
     if plan.drift:
         yield ""
-        yield "  Changed outside metadeploy since it last deployed:"
+        yield from _wrapped("Changed outside metadeploy since it last deployed:", "  ")
         yield from drift_lines(plan.drift)
     if plan.empty:
         yield ""
@@ -45,13 +43,13 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     yield from change_lines(plan)
     for risk in plan.risks:
         yield ""
-        yield f"  {styled('Risk:', fg='yellow', bold=True)} {shown(risk.message)}"
+        yield from _marked("Risk:", "orange", risk.message)
     for refusal in plan.refusals:
         yield ""
-        yield f"  {styled('Refused:', fg='red', bold=True)} {shown(refusal.message)}"
-        yield f"  {shown(refusal.advice)}"
+        yield from _marked("Refused:", "red", refusal.message)
+        yield from _wrapped(shown(refusal.advice), "  ")
     yield ""
-    yield f"  Plan: {summary(plan)}"
+    yield from _wrapped(f"Plan: {summary(plan)}", "  ")
     yield f"  Fingerprint: {plan.fingerprint[:12]}"
 
 
@@ -59,21 +57,21 @@ def change_lines(plan: Plan | Delta) -> Iterator[str]:
     """Yield the changes of a plan as lines, an empty one before each."""
     for ref in plan.replaced:
         yield ""
-        yield styled(shown(f"  - {ref}"), fg=_COLOURS["-"], bold=True)
-        yield "      deleted first: it gets a new key when it is created anew"
+        yield from _ref_lines("-", ref)
+        what = "deleted first: it gets a new key when it is created anew"
+        yield from wrapped(what, page_width(), indent=" " * 6, hang=" " * 8)
     new = {k.component: k for k in plan.new_keys}
     for change in plan.changes:
         yield ""
         yield from _change_lines(change, new.get(change.ref))
     if plan.access_changes:
         yield ""
-        yield from map(_access_line, plan.access_changes)
+        for access in plan.access_changes:
+            yield from _access_lines(access)
 
 
 def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
-    sign = change.action.sign
-    colour = _COLOURS[sign]
-    yield styled(f"  {sign} {shown(str(change.ref))}", fg=colour, bold=True)
+    yield from _ref_lines(change.action.sign, change.ref)
     width = _width(change)
     if new is not None:
         yield _field_line(_KEY, key_text(new), width)
@@ -81,10 +79,18 @@ def _change_lines(change: Change, new: NewKey | None) -> Iterator[str]:
         yield from _field_lines(change.action, field, width)
 
 
+def _ref_lines(sign: str, ref: Ref, after: str = "") -> Iterator[str]:
+    colour = _COLOURS.get(sign)
+    told = shown(f"{sign} {ref}{after}")
+    for line in wrapped(told, page_width(), indent="  ", hang=" " * 6):
+        yield styled(line, fg=colour, bold=colour is not None)
+
+
 def _width(change: Change) -> int:
     """Return how wide the names are, without those too long to have text beside."""
     names = [_KEY, *(f.path for f in change.fields)]
-    return max(len(n) for n in names if len(n) <= _WIDEST_NAME)
+    widest = page_width() // 2 - 2
+    return max(len(n) for n in names if len(n) <= widest)
 
 
 def _field_lines(action: Action, field: FieldChange, width: int) -> Iterator[str]:
@@ -92,7 +98,7 @@ def _field_lines(action: Action, field: FieldChange, width: int) -> Iterator[str
         yield _field_line(field.path, value_text(field.wanted), width)
         return
     old, new = value_text(field.actual), value_text(field.wanted)
-    if len(old) + len(new) + width < _COLUMNS - 12 and "\n" not in old + new:
+    if len(old) + len(new) + width < page_width() - 12 and "\n" not in old + new:
         yield _field_line(field.path, f"{old} → {new}", width)
     else:
         yield _field_line(field.path, f"- {old}", width, hang="  ")
@@ -103,20 +109,28 @@ def _field_line(name: str, value: str, width: int, *, hang: str = "") -> str:
     """Write a name and a value; what does not fit beside goes below, indented."""
     name = shown(name)
     lines = [shown(line) for line in value.split("\n")]
-    beside = max(map(len, lines)) + width + 8 <= _COLUMNS
+    page = page_width()
+    beside = max(map(len, lines)) + width + 8 <= page
     if beside and len(name) <= width:
         pad = " " * (width + 8) + hang
         first = f"      {name:<{width}}  {lines[0]}"
         return "\n".join([first, *(pad + line for line in lines[1:])]).rstrip()
-    below = [f"          {line}" for line in lines]
-    return "\n".join([f"      {name}", *below] if name else below)
+    indent = " " * (10 if page >= 60 else 8)
+    below = [
+        told
+        for line in lines
+        for told in wrapped(line, page, indent=indent, hang=f"{indent}  ")
+    ]
+    above = wrapped(name, page, indent=" " * 6, hang=" " * 8) if name else []
+    return "\n".join([*above, *below])
 
 
-def _access_line(change: AccessChange) -> str:
+def _access_lines(change: AccessChange) -> Iterator[str]:
     sign = change.action.sign
     verb = "may be used by" if sign == "+" else "may no longer be used by"
-    text = f"  {sign} {change.app}  {verb}  {change.holder}"
-    return styled(shown(text), fg=_COLOURS[sign])
+    cells = [f"{sign} {change.app}", verb, str(change.holder)]
+    for line in laid(map(shown, cells), indent="  ", hang="      "):
+        yield styled(line, fg=_COLOURS[sign])
 
 
 def drift_lines(changes: Iterable[Change]) -> Iterator[str]:
@@ -130,14 +144,15 @@ def access_drift_lines(changes: Iterable[AccessChange]) -> Iterator[str]:
     for change in changes:
         given = change.action is Action.GRANT
         verb = "may now be used by" if given else "may no longer be used by"
-        yield shown(f"  ! {change.app}  {verb}  {change.holder}")
+        cells = [f"! {change.app}", verb, str(change.holder)]
+        yield from laid(map(shown, cells), indent="  ", hang="      ")
 
 
 def _drift_lines(change: Change) -> Iterator[str]:
     if change.action is Action.DELETE:
-        yield f"  ! {shown(str(change.ref))} is gone from the org"
+        yield from _ref_lines("!", change.ref, " is gone from the org")
         return
-    yield f"  ! {shown(str(change.ref))}"
+    yield from _ref_lines("!", change.ref)
     width = _width(change)
     for field in change.fields:
         deployed, now = value_text(field.wanted), value_text(field.actual)
@@ -156,14 +171,15 @@ def outcome_text(outcome: Outcome) -> str:
     word = "deployed and verified" if outcome.verified.ok else "deployed, NOT verified"
     colour = "green" if outcome.verified.ok else "red"
     deploy_id = shown(outcome.result.id) or "by records"
-    lines = [f"{org}  {styled(word, fg=colour)}  {deploy_id}  run {outcome.run_id}"]
+    lines = laid(
+        [org, styled(word, fg=colour), deploy_id, shown(f"run {outcome.run_id}")]
+    )
     for change in outcome.repaired:
-        what = f"  access was missing after the deploy and is repaired: {change}"
-        lines.append(shown(what))
+        what = f"access was missing after the deploy and is repaired: {change}"
+        lines += _wrapped(shown(what), "  ")
     for app in outcome.own_keys:
-        lines.append(
-            f"  {shown(app)}: the org made the key itself, not from the master"
-        )
+        what = f"{app}: the org made the key itself, not from the master"
+        lines += _wrapped(shown(what), "  ")
     lines += verified_lines(outcome.verified)
     return "\n".join([*lines, *_live_lines(outcome.live)])
 
@@ -177,7 +193,8 @@ def _live_lines(live: Live | None) -> list[str]:
         told += _wrapped(shown(live.hint), "    ")
     elif live.commit:
         pushed = f", pushed to {live.pushed}" if live.pushed else ""
-        told = [shown(f"  live: {live.commit[:12]} by {live.ref}{pushed}")]
+        what = f"live: {live.commit[:12]} by {live.ref}{pushed}"
+        told = _wrapped(shown(what), "  ")
     else:
         told = _wrapped(
             f"No commit is what the org has now: {live.ref} is no more.", "  "
@@ -223,7 +240,8 @@ def verified_lines(verified: Verified) -> list[str]:
     lines: list[str] = []
     for change in verified.changes:
         lines += _change_lines(change, None)
-    lines += [_access_line(a) for a in verified.access_changes]
+    for access in verified.access_changes:
+        lines += _access_lines(access)
     lines += [_proof_line(p) for p in verified.proofs]
     return lines
 
@@ -239,14 +257,14 @@ def _proof_line(proof: Proof) -> str:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _COLUMNS,
-        initial_indent=indent,
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return wrapped(text, page_width(), indent=indent)
+
+
+def _marked(mark: str, fg: str, text: str) -> Iterator[str]:
+    """Yield a text behind a word in colour, wrapped."""
+    first, *more = _wrapped(f"{mark} {shown(text)}", "  ")
+    yield first.replace(mark, styled(mark, fg=fg, bold=True), 1)
+    yield from more
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from metadeploy.cli.output import (
     styled,
     write_json,
 )
+from metadeploy.cli.terminal import laid
 from metadeploy.errors import ConfigError
 
 SCAFFOLD = Path(__file__).parent.parent / "_scaffold"
@@ -99,13 +101,21 @@ def orgs(orgs: tuple[str, ...], as_json: bool) -> int:
 def _show(rows: list[Document]) -> None:
     width = max(len(str(row["org"])) for row in rows)
     for row in rows:
-        name = styled(f"{row['org']:<{width}}", bold=True)
+        name = str(row["org"])
         if "problems" in row:
-            what = styled("not usable: see metadeploy validate", fg="red")
-            click.echo(f"{name}  {what}")
+            about = ["not usable: see `metadeploy validate`"]
+            click.echo("\n".join(_row(name, width, about, fg="red")))
             continue
         tags = row["tags"]
         about = [str(row["kind"]), str(row["orgId"] or ""), str(row["url"] or "")]
         if isinstance(tags, list) and tags:
             about.append("[" + ", ".join(map(str, tags)) + "]")
-        click.echo(f"{name}  " + shown("  ".join(a for a in about if a)))
+        click.echo("\n".join(_row(name, width, [a for a in about if a])))
+
+
+def _row(
+    name: str, width: int, about: Iterable[str], *, fg: str | None = None
+) -> list[str]:
+    """Return an org's name and what is to be said beside it, or below."""
+    padded = styled(f"{shown(name):<{width}}", bold=True)
+    return laid([padded, *(styled(a, fg=fg) for a in about)])

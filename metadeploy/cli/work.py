@@ -18,7 +18,6 @@ from metadeploy.cli.output import (
     error_json,
     error_text,
     shown,
-    styled,
     write_json,
 )
 from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
@@ -87,8 +86,7 @@ def report(
             elif result.value is not None:
                 click.echo(show.followed_text(result.value))
             elif result.error is not None:
-                org = styled(result.org, bold=True)
-                click.echo(f"{org}  {error_text(result.error)}", err=True)
+                click.echo(error_text(result.error, org=result.org), err=True)
     code = options.exit_code_of(r.error for r in results)
     return code or int(any(_is_unproven(r.value) for r in results))
 
