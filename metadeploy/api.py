@@ -40,7 +40,7 @@ from metadeploy.data_api import DataApi
 from metadeploy.deploy import Outcome
 from metadeploy.doctor import Check
 from metadeploy.doctor_api import DoctorApi
-from metadeploy.errors import ConfigError, MetadeployError, OrgBusy
+from metadeploy.errors import ConfigError, MetadeployError, OrgBusy, Stopped
 from metadeploy.failpoint import reach
 from metadeploy.journal import Journal
 from metadeploy.keys import Masters
@@ -92,7 +92,7 @@ class NoProgress:
     def step(self, text: str) -> None:
         """Ignore it."""
 
-    def deploying(self, result: DeployResult) -> None:
+    def deploying(self, result: DeployResult, ahead: int | None = None) -> None:
         """Ignore it."""
 
 
@@ -115,11 +115,12 @@ class Goal(Struct, frozen=True):
     refused: tuple[Refusal, ...] = ()
 
 
+_NOBODY_LISTENS = NoProgress()
 ProgressOf = Callable[[str], Progress]
 
 
 def _silent(org: str) -> Progress:
-    return NoProgress()
+    return _NOBODY_LISTENS
 
 
 @dataclass
@@ -187,8 +188,12 @@ class Orgs:
 
         if len(names) < 2 or self.parallel < 2:
             return [one(name) for name in names]
-        with ThreadPoolExecutor(min(self.parallel, len(names))) as pool:
+        pool = ThreadPoolExecutor(min(self.parallel, len(names)))
+        try:
             return list(pool.map(one, names))
+        finally:
+            # All are done; or somebody interrupts, and waits for none of them.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def plan(
         self,
@@ -243,14 +248,41 @@ class Orgs:
     def _lock_file(self, org_id: str, timeout: float) -> AbstractContextManager[None]:
         return orglock.alone(self.workspace.make_state() / "locks", org_id, timeout)
 
+    def _lock_in_time(
+        self, org_id: str, timeout: float, progress: Progress
+    ) -> ExitStack:
+        # Whoever only looks whether it is free has it for a moment.
+        until = time.monotonic() + max(timeout, 2.0)
+        with ExitStack() as held:
+            while True:
+                # A second at a time: SQLite lets nobody interrupt it.
+                left = min(max(until - time.monotonic(), 0.0), 1.0)
+                try:
+                    held.enter_context(self._lock_file(org_id, left))
+                except OrgBusy:
+                    if time.monotonic() >= until:
+                        raise
+                else:
+                    return held.pop_all()
+                if self.stop.is_set():
+                    raise Stopped("told to stop while waiting for the org")
+                progress.step("waiting for another metadeploy at work on the org")
+
     @contextmanager
-    def alone(self, org_id: str, *, timeout: float = 0.0) -> Iterator[None]:
+    def alone(
+        self,
+        org_id: str,
+        *,
+        timeout: float = 0.0,
+        progress: Progress = _NOBODY_LISTENS,
+    ) -> Iterator[None]:
         """Be the only one, on this machine, to change the org of that Id.
 
-        timeout: seconds to wait for somebody else. Raises OrgBusy.
+        timeout: seconds to wait for somebody else. Raises OrgBusy, and Stopped when
+        that is asked for meanwhile.
         """
-        # Whoever only looks whether it is free has it for a moment.
-        with self._lock_file(org_id, max(timeout, 2.0)):
+        with ExitStack() as held:
+            held.enter_context(self._lock_in_time(org_id, timeout, progress))
             self._held.add(org_id)
             try:
                 yield
@@ -283,7 +315,8 @@ class Orgs:
         if plan.empty and not plan.refusals and not recheck:
             journal = self._journal_for(goal, plan)
             return _with_live(deploy.unchanged(plan), journal, options)
-        with self.alone(plan.facts.org_id, timeout=lock_timeout):
+        progress = self.progress(org.name)
+        with self.alone(plan.facts.org_id, timeout=lock_timeout, progress=progress):
             reach("locked")
             target = self.target(org, until=time.monotonic() + timeout)
             moved = self.journal().changes() != self._seen.get(org.name)

@@ -165,18 +165,21 @@ class Connection:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         into: Callable[[bytes], object] | None = None,
+        seconds: float = math.inf,
     ) -> Answer:
         """Send one request and return its whole answer.
 
         path: from "/", with its query. into: gets the body of a 200 in pieces, as it
-        comes; the answer has none then. Raises Unreachable when nothing was sent and
+        comes; the answer has none then. seconds: that it may take, where that is less
+        than the connection's own. Raises Unreachable when nothing was sent and
         LostAnswer when the org may have acted and its answer did not arrive whole.
         """
         if not path.startswith("/"):
             raise ApiFault("", f"{path[:80]!r} is no path at {self.url}")
         begun = time.monotonic()
         try:
-            answer = self._sent(method, path, body, headers, into)
+            seconds = min(self._seconds(), seconds)
+            answer = self._sent(method, path, body, headers, into, seconds)
         except (Unreachable, LostAnswer) as error:
             _log(begun, f"{method} {self.url}{path}", body, error.message)
             raise
@@ -195,6 +198,7 @@ class Connection:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         into: Callable[[bytes], object] | None,
+        seconds: float,
     ) -> Answer:
         try:
             with self._http.request(
@@ -204,7 +208,7 @@ class Connection:
                 # Packed answers may be cut, or grow without end, and look whole.
                 headers={"Accept-Encoding": "identity", **(headers or {})},
                 # requests takes urllib3's Timeout too, which alone has a total.
-                timeout=cast("float", Timeout(total=self._seconds())),
+                timeout=cast("float", Timeout(total=seconds)),
                 allow_redirects=False,
                 stream=True,
             ) as response:

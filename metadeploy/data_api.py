@@ -12,13 +12,18 @@ from metadeploy.audit import SetupChange
 from metadeploy.connection import Connection, Json, read_json
 from metadeploy.errors import ApiFault, LostAnswer
 from metadeploy.lockdown import AppUser, InstalledApp, Survey
-from metadeploy.model import DeployRequest, Ref, id18
+from metadeploy.model import DeployRequest, Ref, Secret, id18
 from metadeploy.plan import OrgFacts
 
 Row = Mapping[str, Json]
 # More than an org is asked for between two looks of ours.
 _LAST_DEPLOYS = 50
 _LAST_SETUP_CHANGES = 500
+_DEPLOYS = (
+    "SELECT Id, Status, CheckOnly, CreatedBy.Name, NumberComponentsTotal"
+    f" FROM DeployRequest ORDER BY CreatedDate DESC LIMIT {_LAST_DEPLOYS}"
+)
+_AHEAD_SECONDS = 10.0
 
 
 class DataApi:
@@ -59,21 +64,27 @@ class DataApi:
         Source: Tooling API, DeployRequest (the fields that public tools query). Raises
         ApiFault where the user may not read them.
         """
-        rows = self._rows(
-            "tooling/query",
-            "SELECT Id, Status, CheckOnly, CreatedBy.Name, NumberComponentsTotal"
-            f" FROM DeployRequest ORDER BY CreatedDate DESC LIMIT {_LAST_DEPLOYS}",
+        return tuple(map(_deploy_request, self._rows("tooling/query", _DEPLOYS)))
+
+    def ahead(self, deploy_id: str) -> int | None:
+        """Return how many deploys come before one in the org's queue; None: unknown.
+
+        Asked for people only, so it takes ten seconds at most and no new session.
+        An org works on one deploy at a time, in the order that they came in.
+        """
+        path = f"{self._base}/tooling/query?q={quote(_DEPLOYS, safe='')}"
+        token = self._connection.token
+        answer = self._connection.call(
+            "GET", path, headers=_headers(token), seconds=_AHEAD_SECONDS
         )
-        return tuple(
-            DeployRequest(
-                id18(_text(row, "Id")),
-                _text(row, "Status"),
-                row.get("CheckOnly") is True,
-                str(_inner(row, "CreatedBy").get("Name") or ""),
-                _count(row.get("NumberComponentsTotal")),
-            )
-            for row in rows
+        rows, _ = _page(read_json(answer))
+        found = [_deploy_request(row) for row in rows]
+        place = next(
+            (n for n, d in enumerate(found) if d.id[:15] == deploy_id[:15]), None
         )
+        if place is None:
+            return None
+        return sum(d.running for d in found[place + 1 :])  # the newest come first
 
     def setup_changes(self, since: float | None = None) -> tuple[SetupChange, ...]:
         """Return the org's last changes in Setup, the newest first.
@@ -255,16 +266,8 @@ class DataApi:
         seen: set[str] = set()
         while path not in seen:
             seen.add(path)
-            page = self._json("GET", path)
-            rows = page.get("records") if isinstance(page, dict) else None
-            if not isinstance(page, dict) or not isinstance(rows, list):
-                raise LostAnswer("the org's answer to a query has no records")
-            for row in rows:
-                if not isinstance(row, dict):
-                    raise LostAnswer(
-                        "the org's answer to a query has a row that is none"
-                    )
-                found.append(row)
+            rows, page = _page(self._json("GET", path))
+            found += rows
             if page.get("done") is True:
                 return found
             path = str(page.get("nextRecordsUrl") or path)
@@ -277,13 +280,44 @@ class DataApi:
                     method,
                     path,
                     body=None if body is None else json.dumps(body).encode(),
-                    headers={
-                        "Authorization": f"Bearer {token.reveal()}",
-                        "Content-Type": "application/json",
-                    },
+                    headers=_headers(token),
                 )
             )
         )
+
+
+def _headers(token: Secret) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {token.reveal()}",
+        "Content-Type": "application/json",
+    }
+
+
+def _page(answer: Json) -> tuple[list[Row], Row]:
+    """Return the rows of one page of a query, and the page. Raises LostAnswer."""
+    rows = answer.get("records") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(rows, list):
+        raise LostAnswer("the org's answer to a query has no records")
+    found: list[Row] = []
+    for row in rows:
+        if not isinstance(row, dict):
+            raise LostAnswer("the org's answer to a query has a row that is none")
+        found.append(row)
+    return found, answer
+
+
+def _deploy_request(row: Row) -> DeployRequest:
+    try:
+        deploy_id = id18(_text(row, "Id"))
+    except ValueError as error:
+        raise LostAnswer(f"the org lists a deploy whose Id is none: {error}") from error
+    return DeployRequest(
+        deploy_id,
+        _text(row, "Status"),
+        row.get("CheckOnly") is True,
+        str(_inner(row, "CreatedBy").get("Name") or ""),
+        _count(row.get("NumberComponentsTotal")),
+    )
 
 
 def _seconds(text: str) -> float:

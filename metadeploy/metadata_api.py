@@ -295,6 +295,9 @@ def _deploy_result(result: etree._Element) -> DeployResult:
         components_total=_number(result, "numberComponentsTotal"),
         components_deployed=_number(result, "numberComponentsDeployed"),
         component_errors=_number(result, "numberComponentErrors"),
+        tests_total=_number(result, "numberTestsTotal"),
+        tests_completed=_number(result, "numberTestsCompleted"),
+        test_errors=_number(result, "numberTestErrors"),
         messages=tuple(_message(r) for r in rows if xmlfile.local_name(r) in names),
     )
 

@@ -247,6 +247,9 @@ class DeployResult(Struct, frozen=True):
     components_total: int = 0
     components_deployed: int = 0
     component_errors: int = 0
+    tests_total: int = 0
+    tests_completed: int = 0
+    test_errors: int = 0
     messages: tuple[DeployMessage, ...] = ()
 
 

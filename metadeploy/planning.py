@@ -166,5 +166,5 @@ class _Silent:
     def step(self, text: str) -> None:
         """Say nothing."""
 
-    def deploying(self, result: DeployResult) -> None:
+    def deploying(self, result: DeployResult, ahead: int | None = None) -> None:
         """Say nothing."""

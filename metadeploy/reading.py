@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -123,6 +124,7 @@ def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
             return retrieved.components
         if target.clock.now() > deadline:
             raise OutOfTime(f"retrieve {retrieve_id} is not done in time")
+        target.progress.step("waiting for the org to retrieve what it has")
         target.clock.sleep(pause)
     raise AssertionError("pauses never end")
 
@@ -200,6 +202,33 @@ def _resolve_names(target: Target, wanted: Wanted) -> Wanted:
     return renamed(wanted, names)
 
 
+class _Queue:
+    """How many deploys come before ours: asked seldom, and nothing depends on it."""
+
+    def __init__(self, target: Target, deploy_id: str) -> None:
+        self._target, self._deploy_id = target, deploy_id
+        self._next = target.clock.now() + _QUEUE_FIRST
+        self._ahead: int | None = None
+
+    def ahead(self, status: str) -> int | None:
+        """Return what was last heard, None for a deploy that does not wait."""
+        if status != "Pending":
+            return None
+        if self._target.clock.now() >= self._next:
+            try:
+                self._ahead = self._target.data.ahead(self._deploy_id)
+            except MetadeployError:
+                self._ahead, self._next = None, math.inf  # it is not asked again
+            else:
+                self._next = self._target.clock.now() + _QUEUE_AGAIN
+        return self._ahead
+
+
+# Seconds that a deploy has to be pending before the org is asked what is before it,
+# and until it is asked again.
+_QUEUE_FIRST, _QUEUE_AGAIN = 5.0, 30.0
+
+
 def wait(target: Target, deploy_id: str, *, until: float) -> DeployResult:
     """Poll until the org reports the deploy done, and return its last result.
 
@@ -209,6 +238,7 @@ def wait(target: Target, deploy_id: str, *, until: float) -> DeployResult:
     ask; the deploy itself goes on in the org.
     """
     begun = target.clock.now()
+    queue = _Queue(target, deploy_id)
     for pause in pauses():
         try:
             result = target.metadata.check_deploy_status(deploy_id)
@@ -218,7 +248,7 @@ def wait(target: Target, deploy_id: str, *, until: float) -> DeployResult:
                 raise LostAnswer(what) from error
             target.progress.step(f"{error.message}; asking again")
         else:
-            target.progress.deploying(result)
+            target.progress.deploying(result, queue.ahead(result.status))
             reach("polled")
             if result.done:
                 return result

@@ -108,7 +108,8 @@ class Runs:
         """
         org = self._orgs.project.org(name)
         until = time.monotonic() + timeout
-        with self._orgs.alone(self._orgs.org_id(org), timeout=lock_timeout):
+        org_id, progress = self._orgs.org_id(org), self._orgs.progress(name)
+        with self._orgs.alone(org_id, timeout=lock_timeout, progress=progress):
             run = self._orgs.journal().run(run_id)
             target = self._orgs.target(org, until=until)
             if run is None:

@@ -172,6 +172,10 @@ class FakeOrg:
             for one in reversed(self.taken)
         )
 
+    def ahead(self, deploy_id: str) -> int | None:
+        answer = self._call("ahead", deploy_id)
+        return answer if isinstance(answer, int) else None
+
     def _keep(self, one: Component) -> None:
         raised = raise_access([one])
         if not self.ignores_lists:
@@ -301,8 +305,9 @@ class FakeOrg:
     def step(self, text: str) -> None:
         self.steps.append(text)
 
-    def deploying(self, result: DeployResult) -> None:
-        self.steps.append(result.status)
+    def deploying(self, result: DeployResult, ahead: int | None = None) -> None:
+        behind = "" if ahead is None else f", {ahead} before it"
+        self.steps.append(f"{result.status}{behind}")
 
     def target(self, org_id: str | None = ORG) -> Target:
         return Target(org_id, self, self, self, self, self, self.limits)

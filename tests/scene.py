@@ -114,7 +114,7 @@ class Told:
     def step(self, text: str) -> None:
         self.lines.append(text)
 
-    def deploying(self, result: DeployResult) -> None:
+    def deploying(self, result: DeployResult, ahead: int | None = None) -> None:
         self.lines.append(f"{result.id} {result.status}")
 
 

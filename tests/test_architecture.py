@@ -119,11 +119,11 @@ PROMOTION = "promotion"  # and for what git knows of orgs
 WIRING = {API, APP_KEYS, RUNS, PROMOTION}
 CLI: dict[str, set[str]] = {
     "cli": set(),
-    "cli.adopt": {API},
+    "cli.adopt": set(),
     "cli.certs": {"certs", "privatefile", "workspace"},
     "cli.change": {API, PROMOTION, "deploy", "verify"},
     "cli.debug": set(),
-    "cli.doctor": {API, "doctor"},
+    "cli.doctor": {"doctor"},
     "cli.emulator": {"emulated", "emulator.server", "journal"},
     "cli.explaining": set(),
     "cli.interrupt": {API},
@@ -139,7 +139,7 @@ CLI: dict[str, set[str]] = {
     "cli.start": set(),
     "cli.terminal": set(),
     "cli.trust": {"trust"},
-    "cli.work": {API, RUNS, "deploy", "target"},
+    "cli.work": {API, RUNS, "deploy"},
 }
 
 # Libraries, and what of Python's own reaches out: who alone may import each.

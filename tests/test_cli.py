@@ -281,6 +281,6 @@ def test_deploy_asks_a_person(project):
     assert code == 1 and "not confirmed" in shown
     code, shown = at_terminal(project, ["deploy", "dev"], b"yes\n")
     assert code == 0, shown
-    assert "\x1b[32m" in shown and "deployed and verified" in shown
+    assert "\x1b[38;5;28m" in shown and "deployed and verified" in shown
     code, shown = at_terminal(project, ["plan", "dev"], b"")
     assert code == 0 and "Nothing to do: the org matches." in shown

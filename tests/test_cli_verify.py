@@ -213,7 +213,7 @@ class Told:
     def step(self, text):
         self.steps.append(text)
 
-    def deploying(self, result):
+    def deploying(self, result, ahead=None):
         raise AssertionError(result)
 
 

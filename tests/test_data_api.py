@@ -402,6 +402,34 @@ def test_a_deploy_that_waits_is_running(world):
     made.close()
 
 
+def test_how_many_deploys_come_before_ours(world):
+    org = world.create_org("slow", OrgSettings(deploy_polls=5))
+    made = connection_to(world, org)
+    data = DataApi(made, "66.0")
+    ids = [deployed(made, app(name, name)) for name in "ABC"]
+    assert [data.ahead(one) for one in ids] == [0, 1, 2]
+    assert data.ahead(ids[2][:15]) == 2
+    assert data.ahead("0Af000000000009AAA") is None
+    made.close()
+
+
+def test_the_queue_is_asked_in_no_new_session(raw_server):
+    expired = json.dumps([{"errorCode": "INVALID_SESSION_ID", "message": "expired"}])
+    server = raw_server(http(expired, status=401))
+    made = Connection(server.url, Secret("canary.token"), reach=LOOPBACK)
+    made.renew = lambda: pytest.fail("nobody logs in for that")
+    with pytest.raises(ApiFault, match="INVALID_SESSION_ID"):
+        DataApi(made, "66.0").ahead("0Af000000000001AAA")
+    assert len(server.requests) == 1
+    made.close()
+
+
+@pytest.mark.parametrize("said", [{}, {"Id": "x"}, {"Id": "0Af000000000001AAB"}])
+def test_a_queue_that_makes_no_sense_is_a_fault(answering, said):
+    with pytest.raises(LostAnswer):
+        answering(rows(said)).ahead("0Af000000000001AAA")
+
+
 def test_a_deploy_of_a_status_that_nobody_knows_is_running():
     assert DeployRequest("0Af", "Polishing", False, "Ann").running
 

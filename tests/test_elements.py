@@ -36,7 +36,7 @@ class Quiet:
     def step(self, text):
         pass
 
-    def deploying(self, result):
+    def deploying(self, result, ahead=None):
         pass
 
 

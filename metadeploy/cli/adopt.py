@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from metadeploy.api import Orgs
 from metadeploy.cli import options
 from metadeploy.cli.output import Json, document, shown, write_json
-from metadeploy.cli.progress import Lines
+from metadeploy.cli.work import connect, watching
 from metadeploy.errors import ConfigError
 
 
@@ -21,12 +20,13 @@ def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
     Settings, policies and who may use the app come along. With several ORGs, what
     differs between them becomes values in their files. The next plan is empty.
     """
-    workspace = options.find_workspace()
     written: list[str] = []
     notes: list[str] = []
-    with Orgs(workspace, Lines) as connected:
+    with connect(1) as connected:
+        workspace = connected.workspace
         names = connected.project.select(orgs)
-        found = [connected.adopt(names, app) for app in apps]
+        with watching(connected, names):
+            found = [connected.adopt(names, app) for app in apps]
         for path in (p for a in found for p in a.templates):
             if path in connected.project.texts:
                 raise ConfigError(f"{path} is there already: nothing is written")

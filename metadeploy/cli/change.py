@@ -22,11 +22,11 @@ from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.work import (
     ask,
     connect,
+    each,
     failed_json,
     load_plans,
     report,
     save_plans,
-    watching,
 )
 from metadeploy.deploy import Outcome
 from metadeploy.model import DeployOptions, TestLevel
@@ -163,11 +163,8 @@ def deploy(
             return known.push(outcome, remote) if push else outcome
 
         named = [r.org for r in planned]
-        with (
-            watching(connected),
-            stoppable(connected, "deploy", named, as_json=as_json),
-        ):
-            results = connected.each(named, work)
+        with stoppable(connected, "deploy", named, as_json=as_json):
+            results = each(connected, named, work)
     return report("deploy", results, as_json=as_json, reports=reports)
 
 
@@ -208,13 +205,11 @@ def verify(
     """
     with connect(parallelism) as connected:
         names = connected.project.select(orgs)
-        with watching(connected):
-            results = connected.each(
-                names,
-                lambda name: connected.verify(
-                    name, wait=minutes * 60, username=username
-                ),
-            )
+        results = each(
+            connected,
+            names,
+            lambda name: connected.verify(name, wait=minutes * 60, username=username),
+        )
     reports.tell(results)
     if as_json:
         write_json(document("verify", {"orgs": [_verified_json(r) for r in results]}))
@@ -234,8 +229,7 @@ def _plan_each(
         goal = known.since(name, since) if since else None
         return connected.plan(name, allowed=frozenset(allowed), goal=goal)
 
-    with watching(connected):
-        return connected.each(list(names), work)
+    return each(connected, list(names), work)
 
 
 def _show_plans(results: Iterable[Result[Plan]]) -> None:

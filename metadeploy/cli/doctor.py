@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from metadeploy.api import Orgs
 from metadeploy.cli import options
 from metadeploy.cli.output import Json, document, shown, styled, write_json
-from metadeploy.cli.progress import Lines
 from metadeploy.cli.terminal import page_width, wrapped
+from metadeploy.cli.work import connect, each
 from metadeploy.doctor import Check, Status
 from metadeploy.errors import MetadeployError
 
@@ -34,11 +33,12 @@ def doctor(
 
     Nothing is changed in the orgs. Exit code 0 when no check failed, else 1.
     """
-    workspace = options.find_workspace()
-    with Orgs(workspace, Lines, parallelism) as connected:
+    with connect(parallelism) as connected:
         names = connected.project.select(orgs)
-        results = connected.each(
-            names, lambda name: connected.doctor(name, creation=check_creation)
+        results = each(
+            connected,
+            names,
+            lambda name: connected.doctor(name, creation=check_creation),
         )
     found = {r.org: r.value or _broken(r.error) for r in results}
     ok = not any(c.status == "failed" for checks in found.values() for c in checks)

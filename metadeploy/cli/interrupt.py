@@ -12,8 +12,7 @@ from types import FrameType
 from metadeploy.api import Orgs
 from metadeploy.cli import UNKNOWN
 from metadeploy.cli.options import joined
-from metadeploy.cli.output import error_document, write_json
-from metadeploy.cli.progress import is_watched
+from metadeploy.cli.output import error_document, shown, write_json
 
 _FIRST = (
     "\nStopping: nothing more is sent. What an org has taken already is waited for;"
@@ -41,12 +40,11 @@ def stoppable(
         hint = f"`metadeploy runs resume {' '.join(names[:3])}` goes on from there."
         if as_json:
             write_json(error_document(command, f"{what}. {hint}", UNKNOWN))
-        # The live line has hidden the cursor, and takes nothing back any more.
-        clear, cursor = ("\r\033[2K", "\033[?25h") if is_watched() else ("\n", "")
         sys.stdout.flush()
-        # Past the live line, which would draw itself again below.
+        # Past the live lines, which would draw themselves again below; they stay, and
+        # tell what each org was at.
         with suppress(OSError):
-            os.write(2, f"{clear}Error: {what}\n{hint}\n{cursor}".encode())
+            os.write(2, shown(f"\nError: {what}\n{hint}\n").encode())
         # Whatever stops here, at whatever point, can be resumed: nothing to unwind.
         os._exit(UNKNOWN)
 

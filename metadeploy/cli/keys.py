@@ -10,7 +10,7 @@ import sys
 import click
 
 from metadeploy import handover, master, secretsource, userconfig
-from metadeploy.api import Orgs, Result
+from metadeploy.api import Result
 from metadeploy.appkeys import AppKey, AppKeys
 from metadeploy.cli import options
 from metadeploy.cli.output import (
@@ -22,6 +22,7 @@ from metadeploy.cli.output import (
     write_json,
 )
 from metadeploy.cli.terminal import laid, page_width, wrapped
+from metadeploy.cli.work import connect, each, watching
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.rotation import Rotation, Step
@@ -42,9 +43,9 @@ def list_(orgs: tuple[str, ...], parallelism: int, as_json: bool) -> int:
     derived: from the master secret; pinned: written in the org file or template;
     org: the org's own, which metadeploy leaves alone.
     """
-    with Orgs(options.find_workspace(), parallel=parallelism) as connected:
+    with connect(parallelism) as connected:
         names = connected.project.select(orgs)
-        results = connected.each(names, AppKeys(connected).of)
+        results = each(connected, names, AppKeys(connected).of)
     now = datetime.datetime.now(datetime.UTC)
     if as_json:
         rows = [_row(r, now) for r in results]
@@ -162,11 +163,11 @@ def export(
         form = "json"
     if bool(command) != (form == "command"):
         raise click.UsageError("a command goes with --format command: -- CMD ARGUMENT")
-    with Orgs(options.find_workspace()) as connected:
+    with connect(1) as connected:
         one = options.one_org(connected.project, org)
-        found = handover.pair(
-            app, AppKeys(connected).credentials(one, app, staged=staged)
-        )
+        with watching(connected, [one]):
+            made = AppKeys(connected).credentials(one, app, staged=staged)
+        found = handover.pair(app, made)
     match form:
         case "command":
             _hand_to(command, handover.env_text(found))
@@ -220,11 +221,12 @@ def rotate(
 
     The key of a ConnectedApp cannot be rotated in place.
     """
-    with Orgs(options.find_workspace()) as connected:
+    with connect(1) as connected:
         name = options.one_org(connected.project, org)
-        done = AppKeys(connected).rotate(
-            name, app, step or "stage", allowed=frozenset(allowed)
-        )
+        with watching(connected, [name]):
+            done = AppKeys(connected).rotate(
+                name, app, step or "stage", allowed=frozenset(allowed)
+            )
     if as_json:
         write_json(
             document(

@@ -25,6 +25,7 @@ from metadeploy.cli.terminal import laid, page_width, wrapped
 from metadeploy.cli.work import (
     ask,
     connect,
+    each,
     failed_json,
     load_plans,
     report,
@@ -60,8 +61,7 @@ def drift(
     with connect(parallelism) as connected:
         names = list(connected.project.select(orgs))
         known = Promotion(connected)
-        with watching(connected):
-            results = connected.each(names, known.drift)
+        results = each(connected, names, known.drift)
     reports.tell(results)
     if as_json:
         write_json(document("drift", {"orgs": [_drift_json(r) for r in results]}))
@@ -182,7 +182,7 @@ def promote(
         name = options.one_org(connected.project, org)
         saved = load_plans(plan_file, [name])
         known = Promotion(connected)
-        with watching(connected):
+        with watching(connected, [name]):
             found = known.promote(name, branch=branch, allowed=chosen, saved=saved)
         plan = found.plan
         if not as_json:
@@ -193,10 +193,7 @@ def promote(
         asked = not (auto_approve or plan.empty or plan.refusals)
         if asked:
             ask([plan], dry_run)
-        with (
-            watching(connected),
-            stoppable(connected, "promote", [name], as_json=as_json),
-        ):
+        with stoppable(connected, "promote", [name], as_json=as_json):
 
             def work(_: str) -> Outcome:
                 outcome = found.orgs.deploy(
@@ -209,7 +206,7 @@ def promote(
                 )
                 return known.push(outcome, remote) if push else outcome
 
-            results = connected.each([name], work)
+            results = each(connected, [name], work)
     return report("promote", results, as_json=as_json, reports=reports)
 
 

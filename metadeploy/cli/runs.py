@@ -13,7 +13,7 @@ from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import Json, document, shown, styled, write_json
 from metadeploy.cli.reporting import Reports, reported
 from metadeploy.cli.terminal import laid
-from metadeploy.cli.work import ask, connect, report, watching
+from metadeploy.cli.work import ask, connect, each, report, watching
 from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError
 from metadeploy.model import DeployOptions
@@ -207,11 +207,8 @@ def resume(
             )
             return [one for one in found if one is not None]
 
-        with (
-            watching(connected),
-            stoppable(connected, "runs resume", names, as_json=as_json),
-        ):
-            results = connected.each(names, work)
+        with stoppable(connected, "runs resume", names, as_json=as_json):
+            results = each(connected, names, work)
     return _report_resumed(results, as_json=as_json, reports=reports)
 
 
@@ -266,7 +263,7 @@ def cancel(org: str, run_id: str, minutes: float, as_json: bool) -> int:
                     hint="`metadeploy runs list` shows what ran.",
                 )
             run_id = found[-1].id
-        with watching(connected):
+        with watching(connected, [name]):
             done = known.cancel(name, run_id, timeout=minutes * 60)
     in_time = done.status == "Canceled"
     if as_json:
@@ -322,7 +319,7 @@ def rollback(
         known, noted = Runs(connected), Promotion(connected)
         if push:
             noted.ready_to_push(exact=False)
-        with watching(connected):
+        with watching(connected, [name]):
             goal = known.goal_back(name, run_id or known.newest(name))
             plan = known.plan_back(goal, allowed=frozenset(allowed))
         if not as_json:
@@ -331,10 +328,7 @@ def rollback(
         asked = not (auto_approve or plan.empty or plan.refusals)
         if asked:
             ask([plan], dry_run)
-        with (
-            watching(connected),
-            stoppable(connected, "rollback", [name], as_json=as_json),
-        ):
+        with stoppable(connected, "rollback", [name], as_json=as_json):
 
             def work(_: str) -> Outcome:
                 outcome = connected.deploy(
@@ -348,5 +342,5 @@ def rollback(
                 )
                 return noted.push(outcome, remote) if push else outcome
 
-            results = connected.each([name], work)
+            results = each(connected, [name], work)
     return report("rollback", results, as_json=as_json, reports=reports)

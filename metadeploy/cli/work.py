@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from metadeploy import planfile
-from metadeploy.api import Orgs, Result
+from metadeploy.api import Orgs, Result, SystemClock
 from metadeploy.cli import options, show
 from metadeploy.cli.output import (
     Json,
@@ -20,35 +21,40 @@ from metadeploy.cli.output import (
     shown,
     write_json,
 )
-from metadeploy.cli.progress import Board, Lines, OrgOnBoard, is_watched
+from metadeploy.cli.progress import Board, Lines, Watch, is_watched
 from metadeploy.cli.reporting import Reports
 from metadeploy.deploy import Outcome
 from metadeploy.errors import ConfigError, MetadeployError, PlanRefused, Stopped
 from metadeploy.plan import Plan
 from metadeploy.runs import Followed
-from metadeploy.target import Progress
+
+T = TypeVar("T")
 
 
 @contextmanager
 def connect(parallelism: int) -> Iterator[Orgs]:
-    with Orgs(options.find_workspace(), Lines, parallelism) as connected:
+    with Orgs(options.find_workspace(), parallel=parallelism) as connected:
         yield connected
 
 
 @contextmanager
-def watching(connected: Orgs) -> Iterator[None]:
-    """Show progress for as long as the block runs: alive if somebody watches."""
-    if not is_watched():
-        yield
-        return
-    with Board() as board:
+def watching(connected: Orgs, names: Sequence[str]) -> Iterator[Watch]:
+    """Show progress of orgs while the block runs: alive if somebody watches."""
+    kind = Board if is_watched() else Lines
+    with kind(names, SystemClock().now) as watch:
+        before, connected.progress = connected.progress, watch.of
+        try:
+            yield watch
+        finally:
+            connected.progress = before
 
-        def on_board(org: str) -> Progress:
-            return OrgOnBoard(board, org)
 
-        before, connected.progress = connected.progress, on_board
-        yield
-        connected.progress = before
+def each(
+    connected: Orgs, names: Sequence[str], work: Callable[[str], T]
+) -> list[Result[T]]:
+    """Return what `work` makes of each org, while progress is shown."""
+    with watching(connected, names) as watch:
+        return connected.each(names, watch.around(work))
 
 
 def ask(due: list[Plan], dry_run: bool) -> None:
