@@ -41,6 +41,13 @@ _SECTIONS = {
         "how-to/undo-and-resume",
         "how-to/provision",
     ],
+    "Pipelines": [
+        "ci/index",
+        "ci/github-actions",
+        "ci/gitlab",
+        "ci/shell",
+        "ci/setup",
+    ],
     "Reference": [
         "reference/commands",
         "reference/org-file",
