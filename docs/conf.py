@@ -15,6 +15,7 @@ html_title = "metadeploy"
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
 nitpicky = True
+smartquotes = False
 
 html_theme = "furo"
 html_copy_source = False

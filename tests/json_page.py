@@ -126,7 +126,7 @@ MEANS = {
     "deployId": "0Af…; of the last package",
     "status": "how far it came: Verified is the good end",
     "orgs.status": "Unchanged, Refused, or the org's own word: Succeeded, Failed, …",
-    "checks.status": "ok, warning, failed or skipped",
+    "checks.status": "ok, warning or failed",
     "checkOnly": "a dry run: nothing is kept",
     "verified": "the org was read again and does not differ; apps gave tokens",
     "repaired": "access that was missing after the deploy",

@@ -27,7 +27,14 @@ _NOTE = f"This page is written by `{COMMAND}`; a test compares it with the code.
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Return words in one line, without HTML outside of code."""
+    parts = " ".join(text.split()).split("`")
+    parts[::2] = [part.replace("<", "\\<") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _table(head: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -93,7 +100,7 @@ def _prose(text: str) -> Iterator[str]:
         if paragraph.startswith("\b"):
             yield f"```text\n{paragraph.removeprefix(chr(8)).strip()}\n```\n"
         else:
-            yield " ".join(paragraph.split()) + "\n"
+            yield _plain(paragraph) + "\n"
 
 
 def _options(command: click.Command, ctx: click.Context) -> Iterator[str]:
@@ -147,23 +154,29 @@ def _org_file() -> Iterator[str]:
     assert set(definitions) == set(_SECTIONS)
     for struct, title in _SECTIONS.items():
         yield f"## {title}\n"
-        yield (
-            " ".join(definitions[struct]["description"].split("\n\n")[0].split()) + "\n"
-        )
+        yield _plain(definitions[struct]["description"].split("\n\n")[0]) + "\n"
         required = definitions[struct].get("required", ())
         yield from _table(
-            "key | is | default | meaning | for example",
+            "key | is | means",
             (
-                (
-                    f"`{name}`",
-                    _type(entry),
-                    "must be given" if name in required else _default(entry),
-                    orgschema.SAYS[struct][name][0],
-                    f"`{_flow(orgschema.SAYS[struct][name][1])}`",
-                )
+                (f"`{name}`", _is(name, entry, required), _means(struct, name))
                 for name, entry in definitions[struct]["properties"].items()
             ),
         )
+
+
+def _is(name: str, entry: Mapping[str, Any], required: Iterable[str]) -> str:
+    default = entry.get("default")
+    if name in required:
+        return f"{_type(entry)}; must be given"
+    if isinstance(default, dict) or default in (None, "", []):
+        return _type(entry)
+    return f"{_type(entry)}; default `{_flow(default)}`"
+
+
+def _means(struct: str, name: str) -> str:
+    says, example = orgschema.SAYS[struct][name]
+    return f"{says} For example: `{_flow(example)}`"
 
 
 def _type(entry: Mapping[str, Any]) -> str:
@@ -183,13 +196,6 @@ def _type(entry: Mapping[str, Any]) -> str:
         inner = f": name → {_type(held)}" if isinstance(held, dict) and held else ""
         return f"a mapping{inner}"
     return _TYPES.get(entry.get("type", ""), "anything")
-
-
-def _default(entry: Mapping[str, Any]) -> str:
-    default = entry.get("default")
-    if isinstance(default, dict) or default in (None, "", []):
-        return ""
-    return f"`{_flow(default)}`"
 
 
 def _flow(value: Any) -> str:
