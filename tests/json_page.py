@@ -103,7 +103,8 @@ MEANS = {
     "recorded": "as it was deployed; null for nothing",
     "consumerKey": "the key that the app gets",
     "apps.consumerKey": "the app's key, null before it is there",
-    "keys.consumerKey": "the app's key",
+    "rotate.consumerKey": "the app's key",
+    "export.consumerKey": "the app's key",
     "origin": "derived, pinned, or org for the org's own",
     "generation": "of the derived key",
     "wantedGeneration": "as the org file says",
@@ -165,7 +166,7 @@ MEANS = {
     "created": "the org's word for it",
     "apps.created": "when the app was created",
     "changed": "the org's word for it",
-    "keys.changed": "false where the step had been done before",
+    "rotate.changed": "false where the step had been done before",
     "deleted": "the org's word for it",
     "problem": "what is wrong",
     "problemType": "Error or Warning",
@@ -342,8 +343,9 @@ def text() -> str:
             heading = owner.replace("* ", "Fields of ")
             lines.append(f"### {heading}\n\n| field | is | means |\n|---|---|---|")
             for path, kinds in shapes.of[owner].items():
-                if path.rpartition(".")[2] in SHARED:
-                    kinds.add(path.rpartition(".")[2])
+                name = path.rpartition(".")[2]
+                if name in SHARED and kinds <= {"list", "null"}:
+                    kinds.add(name)
                 row = f"| `{path}` | {_kinds(kinds)} | {meaning(owner, path)} |"
                 lines.append(row)
             lines.append("")
