@@ -147,7 +147,7 @@ def _joined(lines: tuple[str, ...]) -> str:
 
 def shortened(shown: tuple[str, ...], printed: tuple[str, ...]) -> tuple[str, ...]:
     """Return what was printed, left out where the page leaves it out."""
-    if shown.count(ANY) != 1:
+    if shown.count(ANY) != 1 or len(printed) < len(shown):
         return printed
     head = shown.index(ANY)
     tail = len(shown) - head - 1
@@ -254,16 +254,20 @@ def played(text: str, home: Path) -> Iterator[tuple[Step, tuple[str, ...]]]:
 
 
 def refresh(path: Path) -> bool:
-    """Write what a page's commands print now into it; tell whether that changed it."""
+    """Write what a page's commands print now into it; tell whether that changed it.
+
+    All of them or none, so that an id is the same wherever a page shows it.
+    """
     text = path.read_text("utf-8")
-    lines = text.split("\n")
     with tempfile.TemporaryDirectory() as home:
-        for step, printed in reversed(list(played(text, Path(home)))):
-            if not fits(step.shown, printed):
-                lines[step.at : step.end] = shortened(step.shown, printed)
-    new = "\n".join(lines)
-    path.write_text(new, "utf-8")
-    return new != text
+        found = list(played(text, Path(home)))
+    if all(fits(step.shown, printed) for step, printed in found):
+        return False
+    lines = text.split("\n")
+    for step, printed in reversed(found):
+        lines[step.at : step.end] = shortened(step.shown, printed)
+    path.write_text("\n".join(lines), "utf-8")
+    return True
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pages import REPOSITORY, SHOWN, fits, normal, played, shortened
+from pages import REPOSITORY, SHOWN, fits, normal, played, refresh, shortened
 
 
 @pytest.mark.timeout(600)
@@ -47,3 +47,27 @@ def test_what_a_page_leaves_out_may_be_anything(shown, printed, fit):
 def test_a_page_goes_on_leaving_out_what_it_left_out():
     assert shortened(("a", "…", "z"), ("b", "c", "d", "e")) == ("b", "…", "e")
     assert shortened(("a",), ("b", "c")) == ("b", "c")
+    assert shortened(("a", "…", "z"), ("b", "c")) == ("b", "c")
+
+
+PAGE = """# A page
+
+```console
+$ echo hello && date +%Y-%m-%d
+HELLO
+1999-01-01
+$ seq 9
+1
+…
+9
+```
+"""
+
+
+def test_a_page_is_written_anew_as_a_whole_or_not_at_all(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    assert refresh(page)
+    text = page.read_text()
+    assert "hello\n20" in text and "HELLO" not in text and "1\n…\n9" in text
+    assert not refresh(page)
