@@ -388,7 +388,11 @@ VARIABLES = {
     "SF_USE_GENERIC_UNIX_KEYCHAIN": "`true`: the Salesforce CLI keeps its key in"
     " `~/.sfdx/key.json`, for `flow: sf`.",
     "USE_GENERIC_UNIX_KEYCHAIN": "The same, by its older name.",
-    "NO_COLOR": "Anything but nothing: no colours.",
+    "NO_COLOR": "Anything but nothing: no colours. It counts first.",
+    "FORCE_COLOR": "Anything but nothing or 0: colours where there is no terminal too.",
+    "CLICOLOR_FORCE": "The same.",
+    "TERM": "`dumb`: no colours, and no progress that moves.",
+    "COLUMNS": "How wide to write: what a terminal does not say, or a pipe.",
     "GITHUB_STEP_SUMMARY": "Where `--report github` adds its summary; GitHub sets it.",
 }
 FURTHER = """\

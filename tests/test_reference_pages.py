@@ -39,6 +39,7 @@ _ELSEWHERE = {
     "secretsource.py",  # {env: NAME}, and all for children
     "repository.py",  # git's own
     "sf_logins.py",  # _NO_KEYCHAIN
+    "terminal.py",  # handed on as a mapping
 }
 
 
@@ -57,6 +58,7 @@ def _asked(tree):
             "os.environ.get",
             "os.getenv",
             "environ.get",
+            "environment.get",
         ):
             name = node.args[0]
         elif (
@@ -76,6 +78,7 @@ def _asked(tree):
 def test_every_variable_that_is_read_is_listed():
     found = {"SF_ACCESS_TOKEN", "SFDX_AUTH_URL"}  # defaults of {env: …}
     found |= {"SF_USE_GENERIC_UNIX_KEYCHAIN", "USE_GENERIC_UNIX_KEYCHAIN"}
+    found |= {"NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"}  # a tuple of names
     unknown = set()
     for path in (pages.REPOSITORY / "metadeploy").rglob("*.py"):
         for name in _asked(ast.parse(path.read_text("utf-8"))):
