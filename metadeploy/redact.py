@@ -72,12 +72,27 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 
 def _known(text: str, known: Iterable[str]) -> Iterator[tuple[int, int]]:
+    index = _index(tuple(known))
+    places = range(len(text) - SHORTEST + 1)
+    begun = {b for at in places if (b := text[at : at + SHORTEST]) in index}
+    for form in (f for b in begun for f in index[b]):
+        at = text.find(form)
+        while at >= 0:
+            yield at, at + len(form)
+            at = text.find(form, at + len(form))
+
+
+@lru_cache(maxsize=2)
+def _index(known: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the forms of all secrets by how they begin.
+
+    So a text is searched once for thousands of them: as many as a fleet has sessions.
+    """
+    index: dict[str, list[str]] = {}
     for secret in known:
         for form in forms(secret):
-            at = text.find(form)
-            while at >= 0:
-                yield at, at + len(form)
-                at = text.find(form, at + len(form))
+            index.setdefault(form[:SHORTEST], []).append(form)
+    return index
 
 
 def _shaped(text: str) -> Iterator[tuple[int, int]]:
