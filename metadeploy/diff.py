@@ -338,6 +338,11 @@ _NOT_COMPARED = frozenset({"create-only", "secret", "write-only"})
 _THE_ORGS_OWN = _NOT_COMPARED | {"server"}
 
 
+def values(component: Component) -> dict[str, Value]:
+    """Return path → value of a component, as fields of a Change have them."""
+    return {path: leaf.value for path, leaf in _leaves(component).items()}
+
+
 def _leaves(component: Component | None) -> dict[str, _Leaf]:
     """Return path → leaf of a component; of a key that comes twice, the last."""
     leaves: dict[str, _Leaf] = {}

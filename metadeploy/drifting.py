@@ -5,7 +5,10 @@ Changes nothing. The comparison is the one that plans show as drift.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from metadeploy import audit
 from metadeploy.audit import SetupChange
@@ -21,7 +24,8 @@ class Drift(Struct, frozen=True):
     """What an org has otherwise than it is known to have.
 
     changes: `wanted` is what was deployed, `actual` what the org has now. access: who
-    got or lost an app. trail: what the org says of that, the newest first. untold:
+    got or lost an app. known: what it is known to have. consumer_keys: by app, as the
+    org has them now. trail: what the org says of that, the newest first. untold:
     why it says nothing, or "".
     """
 
@@ -29,6 +33,8 @@ class Drift(Struct, frozen=True):
     org_id: str
     changes: tuple[Change, ...]
     access: tuple[AccessChange, ...]
+    known: Wanted
+    consumer_keys: Mapping[str, str]
     trail: tuple[SetupChange, ...] = ()
     untold: str = ""
 
@@ -46,19 +52,20 @@ def look(target: Target, known: Wanted, *, since: float | None) -> Drift:
     actual = read_actual(target, known)
     changes = drift(known.components, actual.components)
     access = access_drift(known.access, actual.access)
-    org_id = actual.facts.org_id
-    if not changes and not access:
-        return Drift(known.org, org_id, (), ())
+    org_id, live = actual.facts.org_id, actual.consumer_keys
+    found = Drift(known.org, org_id, changes, access, known, live)
+    if not found.found:
+        return found
     target.progress.step("asking who did it")
     try:
         rows = patiently(target, lambda: target.data.setup_changes(since))
     except ApiFault as fault:
         untold = f"the org does not let us read who changed it: {fault.message}"
-        return Drift(known.org, org_id, changes, access, untold=untold)
+        return replace(found, untold=untold)
     refs = {c.ref for c in changes} | {a.holder for a in access}
     names = audit.names_of(refs, (*known.components, *actual.components))
     names |= audit.names_of(_apps(known, access), known.components)
-    return Drift(known.org, org_id, changes, access, audit.about(rows, names))
+    return replace(found, trail=audit.about(rows, names))
 
 
 def _apps(known: Wanted, access: tuple[AccessChange, ...]) -> set[Ref]:

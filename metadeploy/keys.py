@@ -78,18 +78,33 @@ def recognise(
     A live key may be of another generation than the org file asks for, or come of
     the previous master. One that is neither derived nor pinned is the org's own.
     """
-    wanted = credentials(masters.current, org_id, app, choice)
-    if live is None or live == wanted.consumer_key:
-        return wanted
-    known: list[tuple[Secret, Origin]] = [(masters.current, "derived")]
-    if masters.previous is not None:
-        known.append((masters.previous, "derived (previous master)"))
-    for master, origin in known:
+    if live is None:
+        return credentials(masters.current, org_id, app, choice)
+    origin, generation = origin_of(masters, org_id, app, choice, live)
+    for master, known in _derivable(masters):
+        if origin == known:
+            return replace(derive(master, org_id, app, generation), origin=origin)
+    return Credentials(live, None, origin, generation)
+
+
+def origin_of(
+    masters: Masters, org_id: str, app: str, choice: KeyChoice, live: str
+) -> tuple[Origin, int]:
+    """Return who made the key that an org has, and its generation; makes no secret."""
+    if choice.pinned == live:
+        return "pinned", choice.generation
+    for master, origin in _derivable(masters):
+        prk = _extract(master, org_id)
         for generation in _generations(choice.generation):
-            found = derive(master, org_id, app, generation)
-            if found.consumer_key == live:
-                return replace(found, origin=origin)
-    return Credentials(live, None, "org", choice.generation)
+            if _consumer_key(prk, app, generation) == live:
+                return origin, generation
+    return "org", choice.generation
+
+
+def _derivable(masters: Masters) -> Iterator[tuple[Secret, Origin]]:
+    yield masters.current, "derived"
+    if masters.previous is not None:
+        yield masters.previous, "derived (previous master)"
 
 
 def _generations(asked: int) -> Iterator[int]:
@@ -115,11 +130,19 @@ def derive(master: Secret, org_id: str, app: str, generation: int) -> Credential
     HKDF-SHA256 (RFC 5869) with the 18-character org Id as salt; equal arguments give
     equal credentials for ever, so this function never changes.
     """
-    ikm = master.reveal().strip().encode()
-    prk = hmac.digest(id18(org_id).encode(), ikm, hashlib.sha256)
-    key = _expand(prk, f"{app}|{generation}|key", KEY_LENGTH)
+    prk = _extract(master, org_id)
     secret = _expand(prk, f"{app}|{generation}|secret", SECRET_LENGTH)
+    key = _consumer_key(prk, app, generation)
     return Credentials(key, Secret(secret), "derived", generation)
+
+
+def _extract(master: Secret, org_id: str) -> bytes:
+    ikm = master.reveal().strip().encode()
+    return hmac.digest(id18(org_id).encode(), ikm, hashlib.sha256)
+
+
+def _consumer_key(prk: bytes, app: str, generation: int) -> str:
+    return _expand(prk, f"{app}|{generation}|key", KEY_LENGTH)
 
 
 def _expand(prk: bytes, info: str, length: int) -> str:

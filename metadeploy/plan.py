@@ -97,6 +97,17 @@ class Before(Struct, frozen=True):
     access: Mapping[str, frozenset[Ref]] = field(default_factory=dict)
 
 
+class Seen(Struct, frozen=True):
+    """What else was seen: what reports tell of an org beside what is to be done.
+
+    consumer_keys: by app, of those that the org has. recorded: our components of which
+    the drift is known, for they were deployed before.
+    """
+
+    consumer_keys: Mapping[str, str] = field(default_factory=dict)
+    recorded: tuple[Ref, ...] = ()
+
+
 class Plan(Struct, frozen=True):
     """What makes the org match, in the order of Ref; nothing in it is a secret.
 
@@ -104,7 +115,7 @@ class Plan(Struct, frozen=True):
     deviations between recorded and actual are in `drift`.
     replaced: apps that get a new key, so they are deleted before they are created.
     deleted: what the org is not to have any more.
-    before: not part of a saved plan, which is made again before it is applied.
+    before, seen: not part of a saved plan, which is made again before it is applied.
     """
 
     facts: OrgFacts
@@ -120,6 +131,7 @@ class Plan(Struct, frozen=True):
     risks: tuple[Risk, ...] = ()
     deleted: tuple[Ref, ...] = ()
     before: Before = Before()
+    seen: Seen = Seen()
 
     @property
     def empty(self) -> bool:
@@ -176,6 +188,7 @@ def make_plan(
         replaced=tuple(sorted(replaced)),
         deleted=deleted,
         before=_before(live, touched, {g.app for g in gains}),
+        seen=Seen(live.consumer_keys, tuple(sorted(c.ref for c in ours))),
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from metadeploy.errors import ConfigError
-from metadeploy.plan import Before, Plan
+from metadeploy.plan import Before, Plan, Seen
 
 _VERSION = 1
 
@@ -29,7 +29,7 @@ _READER = msgspec.json.Decoder(_File)
 
 def dumps(plans: Iterable[Plan]) -> bytes:
     """Return the plans as JSON text, without what is read again anyway."""
-    kept = tuple(replace(plan, before=Before()) for plan in plans)
+    kept = tuple(replace(plan, before=Before(), seen=Seen()) for plan in plans)
     file = _File(_VERSION, kept)
     # Sets have no order of their own: the same plans give the same bytes.
     return msgspec.json.format(msgspec.json.encode(file, order="deterministic"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from metadeploy import keys
 from metadeploy.diff import AccessChange, Action, Change, access_changes
@@ -29,13 +29,15 @@ _ROUNDS = 4
 class Verified(Struct, frozen=True):
     """What the org is like after all: differences left, and each app's proof.
 
-    consumer_keys: by app, as the org has them.
+    consumer_keys: by app, as the org has them. wanted: what it was compared with.
     """
 
     changes: tuple[Change, ...]
     access_changes: tuple[AccessChange, ...]
     proofs: tuple[Proof, ...]
-    consumer_keys: Mapping[str, str] = field(default_factory=dict)
+    consumer_keys: Mapping[str, str]
+    wanted: Wanted
+    org_id: str
 
     @property
     def ok(self) -> bool:
@@ -110,5 +112,11 @@ def verify(target: Target, wanted: Wanted, *, wait_for_apps: float = 0.0) -> Ver
             )
             proofs += target.prover.prove(subject, until=until)
     proofs.sort(key=lambda proof: proof.app)
-    found = (left.changes, left.access_changes, tuple(proofs))
-    return Verified(*found, actual.consumer_keys)
+    return Verified(
+        left.changes,
+        left.access_changes,
+        tuple(proofs),
+        actual.consumer_keys,
+        wanted,
+        actual.facts.org_id,
+    )

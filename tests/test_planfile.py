@@ -17,7 +17,7 @@ from metadeploy.access import raise_access
 from metadeploy.errors import ConfigError
 from metadeploy.keys import KeyChoice
 from metadeploy.model import Ref, Secret
-from metadeploy.plan import Before, make_plan
+from metadeploy.plan import Before, Seen, make_plan
 
 MASTER = Secret("canary-master-" * 3)
 APP = Ref("ConnectedApp", "Portal")
@@ -37,7 +37,7 @@ def test_a_plan_comes_back_as_it_was(made):
     text = planfile.dumps(made)
     read = planfile.loads(text)
     # What the org had is read again before the plan is applied.
-    assert read == tuple(replace(p, before=Before()) for p in made)
+    assert read == tuple(replace(p, before=Before(), seen=Seen()) for p in made)
     assert [p.fingerprint for p in read] == [p.fingerprint for p in made]
     assert planfile.dumps(read) == text
     # Equal components may come from elsewhere; these come from the same places.
