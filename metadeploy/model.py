@@ -66,6 +66,11 @@ def secret_texts() -> tuple[str, ...]:
     return tuple(_SECRET_TEXTS)
 
 
+def secret_count() -> int:
+    """Return how many there are: only ever more."""
+    return len(_SECRET_TEXTS)
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 

@@ -101,6 +101,11 @@ def test_what_the_org_refuses_is_a_failure_in_its_words(runner, project, tmp_pat
     )
     assert "NoSuch" in failure.text
     assert "**failed**" in said.markdown and "NoSuch" in said.markdown
+    # What was planned is told all the same, and counts nowhere as done.
+    assert "what was to be done" in said.markdown
+    assert "| `+` | <code>ConnectedApp Portal</code> |" in said.markdown
+    done = {c.get("name") for c in said.junit.iter("testcase") if len(c) == 0}
+    assert "access: Portal to PermissionSet Portal_API" not in done
     assert "create" not in said.gitlab
 
 

@@ -125,6 +125,16 @@ def test_what_is_reported(name, form, snapshot):
     snapshot.assert_match(FORMS[form](REPORTS[name]).rstrip() + "\n", form)
 
 
+def test_nothing_that_failed_is_a_case_that_is_well():
+    error = refused_by_the_org()
+    account = replace(account_of(), error=error, messages=error.result.messages)
+    account = replace(account, state=State.FAILED, refusals=(), left=(), drift=())
+    account = replace(account, left_access=(), drift_access=(), proofs=())
+    root = etree.fromstring(junit.text(Report("deploy", (account,))).encode())
+    names = [(c.get("name"), len(c)) for c in root.iter("testcase")]
+    assert names == [("ConnectedApp Portal", 1), ("deploy", 1)]
+
+
 # -- no text breaks out
 
 marks = "ab`*_~|<>&[]()!#-+=:.@$\\\"'{}%/,\r\n\t \u2028\u202e\x00\x1b"

@@ -141,6 +141,7 @@ def deploy(
             planned = _plan_each(connected, names, allowed, since)
         if not as_json:
             _show_plans(planned)
+        reports.about([r.value for r in planned if r.value is not None])
         due = [r.value for r in planned if r.value is not None and not r.value.empty]
         asked = bool(due) and not auto_approve and not any(p.refusals for p in due)
         if asked:

@@ -185,6 +185,7 @@ def promote(
         with watching(connected, [name]):
             found = known.promote(name, branch=branch, allowed=chosen, saved=saved)
         plan = found.plan
+        reports.about([plan])
         if not as_json:
             first = f"{found.source} → {name}  {found.commit}"
             click.echo(f"{shown(first)}\n\n{show.plan_text(plan)}\n")

@@ -16,6 +16,7 @@ from metadeploy.cli import options
 from metadeploy.cli.output import error_text
 from metadeploy.deploy import Outcome
 from metadeploy.errors import (
+    DeployFailed,
     DeployTimeout,
     LostAnswer,
     MetadeployError,
@@ -41,10 +42,18 @@ class Reports:
         self._command = command
         self._asked = asked
         self._accounts: tuple[Account, ...] = ()
+        self._plans: dict[str, Plan] = {}
+
+    def about(self, plans: Iterable[Plan]) -> None:
+        """Take what is to be done: it is told of where it fails, too."""
+        self._plans = {plan.wanted.org: plan for plan in plans}
 
     def tell(self, results: Iterable[Result[object]]) -> None:
         """Take what came of the orgs."""
-        self._accounts = tuple(map(_account, results))
+        self._accounts = tuple(map(self._account, results))
+
+    def _account(self, result: Result[object]) -> Account:
+        return _account(result, self._plans.get(result.org))
 
     def write(self, error: MetadeployError | None = None) -> bool:
         """Write all reports; say on stderr which cannot be, and return whether none.
@@ -133,7 +142,7 @@ def reported(command: F) -> F:
     return cast(F, option(run))
 
 
-def _account(result: Result[object]) -> Account:
+def _account(result: Result[object], plan: Plan | None) -> Account:
     org, value = result.org, result.value
     if isinstance(value, Plan):
         return _planned(value)
@@ -150,7 +159,8 @@ def _account(result: Result[object]) -> Account:
     if isinstance(value, Found):
         return _drifted(value)
     assert result.error is not None  # else there is a value
-    return _failed(org, result.error)
+    begun = Account(org, State.DONE, "") if plan is None else _planned(plan)
+    return _failed(begun, result.error)
 
 
 def _planned(plan: Plan) -> Account:
@@ -212,12 +222,16 @@ def _drifted(found: Found) -> Account:
     )
 
 
-def _failed(org: str, error: MetadeployError) -> Account:
+def _failed(begun: Account, error: MetadeployError) -> Account:
     if isinstance(error, PlanRefused):
-        said = "Refused: nothing was sent."
-        return Account(org, State.REFUSED, said, refusals=error.refusals, error=error)
+        refused = replace(begun, said="Refused: nothing was sent.")
+        refused = replace(refused, state=State.REFUSED, refusals=error.refusals)
+        return replace(refused, error=error)
+    found = replace(begun, refusals=(), error=error)
     if isinstance(error, DeployTimeout | LostAnswer | Unverified):
-        return Account(
-            org, State.UNKNOWN, "Nobody knows yet how it ended.", error=error
-        )
-    return Account(org, State.FAILED, "It went wrong.", error=error)
+        said = "Nobody knows yet how it ended."
+        return replace(found, state=State.UNKNOWN, said=said)
+    said = "It went wrong."
+    if isinstance(error, DeployFailed):
+        found = replace(found, messages=error.result.messages)
+    return replace(found, state=State.FAILED, said=said)

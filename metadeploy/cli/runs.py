@@ -322,6 +322,7 @@ def rollback(
         with watching(connected, [name]):
             goal = known.goal_back(name, run_id or known.newest(name))
             plan = known.plan_back(goal, allowed=frozenset(allowed))
+        reports.about([plan])
         if not as_json:
             click.echo(f"The way back from run {goal.undoes}:\n")
             click.echo(f"{show.plan_text(plan)}\n")

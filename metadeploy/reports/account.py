@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec import Struct
 
 from metadeploy.diff import AccessChange, Change
 from metadeploy.errors import MetadeployError
-from metadeploy.model import DeployMessage, Ref, secret_texts
+from metadeploy.model import DeployMessage, Ref, secret_count, secret_texts
 from metadeploy.plan import NewKey, Risk
 from metadeploy.proof import Proof
 from metadeploy.redact import redact
@@ -34,6 +35,7 @@ class Account(Struct, frozen=True):
     deployed. left, left_access: what the org still has otherwise than it has to be.
     drift, drift_access: what somebody else has changed. refusals: what is to be
     allowed first. messages: the org's rows of a deploy. notes: what else to know.
+    With an error, what is planned may or may not have come about.
     """
 
     org: str
@@ -85,6 +87,12 @@ def told(text: str) -> str:
 
     An org may say again what it was sent.
     """
+    return _told(text, secret_count())
+
+
+@lru_cache(maxsize=1 << 15)
+def _told(text: str, count: int) -> str:
+    # Secrets are never forgotten: as many of them are the same ones.
     return shown(redact(text, secret_texts()))
 
 

@@ -67,9 +67,11 @@ def _count(element: etree._Element, cases: list[_Case]) -> None:
 def _cases(account: Account, command: str) -> dict[str, _Case]:
     """Return the cases of an org by name; what went wrong counts, where both are."""
     found = dict(_wrong(account, command))
-    well = [_name(c) for c in account.planned]
-    well += [_message_name(m) for m in account.messages if m.success]
-    well += [] if account.error or account.refusals else [command]
+    well: list[str] = []
+    if account.error is None:  # else nobody said that anything came about
+        well += [_name(c) for c in account.planned]
+        well += [_message_name(m) for m in account.messages if m.success]
+        well += [] if account.refusals else [command]
     return {**{name: _Case() for name in sorted(well)}, **found}
 
 
