@@ -30,6 +30,7 @@ _OPTIONS = (
     "--window-size=800,600",
 )
 _SECONDS = 30.0
+_CODES = {"Tab": 9, "Enter": 13, "Escape": 27}
 
 
 class Chromium:
@@ -53,7 +54,7 @@ class Chromium:
         os.close(theirs_in)
         os.close(theirs_out)
         self._number, self._buffer = 0, b""
-        self._events: list[str] = []
+        self.events: list[dict[str, Any]] = []
         pages = self._call("Target.getTargets")["targetInfos"]
         target = next(p["targetId"] for p in pages if p["type"] == "page")
         asked = {"targetId": target, "flatten": True}
@@ -119,11 +120,23 @@ class Chromium:
         return self._call(method, asked, self._session)
 
     def _then_loaded(self, method: str, **asked: Any) -> None:
-        self._events.clear()
+        self.events.clear()
         self.do(method, **asked)
         deadline = time.monotonic() + _SECONDS
-        while "Page.loadEventFired" not in self._events:
+        while not self.told("Page.loadEventFired"):
             self._receive(deadline)
+
+    def told(self, *methods: str) -> list[dict[str, Any]]:
+        """Return the events of these names since the page was asked for."""
+        return [e["params"] for e in self.events if e["method"] in methods]
+
+    def press(self, key: str, text: str = "") -> None:
+        """Press a key and let it go. text: what it types."""
+        for kind in ("keyDown", "keyUp"):
+            asked = {"type": kind, "key": key, "code": key}
+            asked |= {"text": text} if text and kind == "keyDown" else {}
+            asked |= {"windowsVirtualKeyCode": _CODES[key]} if key in _CODES else {}
+            self.do("Input.dispatchKeyEvent", **asked)
 
     def _call(
         self, method: str, asked: dict[str, Any] | None = None, session: str = ""
@@ -156,5 +169,6 @@ class Chromium:
             self._buffer += data
         first, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(first)
-        self._events.append(str(message.get("method", "")))
+        if "method" in message:
+            self.events.append(message)
         return message

@@ -201,6 +201,7 @@ PURE = {
     "hmac",
     "html",
     "io",
+    "itertools",
     "ipaddress",
     "json",
     "re",
@@ -214,7 +215,7 @@ PURE = {
 IMPURE_FUNCTIONS = {"open", "input", "print", "exec", "eval"}
 IMPURE_METHODS = {"now", "today", "utcnow", "fromtimestamp"}
 # Data of our own that comes with us is no outside world.
-OWN_DATA = {"schema.tables": {"pathlib"}}
+OWN_DATA = {"reports.page": {"pathlib"}, "schema.tables": {"pathlib"}}
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def drives(at):
     yield "trust --forget", True
     yield "trust --no-such", False
     yield "plan dev --out saved.plan", True
-    reports = "--report markdown=r.md --report junit=r.xml --report github"
+    reports = "--report markdown=r.md --report junit=r.xml --report html=r.html"
+    reports += " --report github"
     yield f"plan dev prod {reports}", True
     yield "plan dev prod", True
     yield "plan nobody", False

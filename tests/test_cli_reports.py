@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from apps import edit
-from lxml import etree
+from lxml import etree, html
 from test_cli import leaves
 
 from metadeploy import cli
@@ -18,6 +18,7 @@ PORTAL = "templates/connectedApps/Portal.connectedApp.j2"
 def options(folder):
     """All reports to files, in a folder that is there."""
     kinds = {"markdown": "r.md", "junit": "r.xml", "gitlab": "r.json"}
+    kinds |= {"html": "r.html"}
     return [w for k, f in kinds.items() for w in ("--report", f"{k}={folder / f}")]
 
 
@@ -40,6 +41,14 @@ class Written:
         self.markdown = (folder / "r.md").read_text("utf-8")
         self.junit = etree.fromstring((folder / "r.xml").read_bytes())
         self.gitlab = json.loads((folder / "r.json").read_text("utf-8"))
+        self.page = html.document_fromstring((folder / "r.html").read_text("utf-8"))
+
+    def cell(self, org, app):
+        """The text of a cell of the page's matrix."""
+        (table,) = self.page.find_class("matrix")
+        names = [th.text_content() for th in table.find("thead/tr")]
+        rows = {r[0].find("a").text: r for r in table.find_class("org")}
+        return " ".join(rows[org][names.index(app)].itertext())
 
 
 def test_a_run_is_reported_from_plan_to_rollback(runner, tmp_path):
@@ -59,19 +68,29 @@ def test_a_run_is_reported_from_plan_to_rollback(runner, tmp_path):
     assert said.gitlab == {"create": 15, "update": 0, "delete": 0}
     assert "| `+` | <code>ConnectedApp Portal</code> |" in said.markdown
     assert said.junit.get("failures") == said.junit.get("errors") == "0"
+    assert "+ create" in said.cell("dev", "Portal")
+    assert "derived, generation 1" in said.cell("dev", "Portal")
+    assert "drift" not in said.cell("dev", "Portal")  # nothing is recorded yet
     said = ran("deploy", "dev", "--auto-approve")
     assert "access: 6 granted, 0 revoked; verified." in said.markdown
     assert "logged in" in said.markdown and "- <code>deploy 0Af" in said.markdown
     (suite,) = said.junit
     assert (suite.get("name"), suite.get("failures")) == ("dev", "0")
     assert suite.find("testcase[@name='ConnectedApp Portal']") is not None
+    cell = said.cell("dev", "Ledger")
+    assert "+ create" in cell and "External Client App" in cell
+    assert "derived, generation 1" in cell and "logged in by client_credentials" in cell
     said = ran("verify", "dev")
+    assert "= as wanted" in said.cell("dev", "Portal")
     assert "The org matches." in said.markdown
     assert said.gitlab == {"create": 0, "update": 0, "delete": 0}
-    assert "As it was deployed." in ran("drift", "dev").markdown
+    said = ran("drift", "dev")
+    assert "As it was deployed." in said.markdown
+    assert "drift none" in said.cell("dev", "Portal")
     assert "## metadeploy runs resume" in ran("runs", "resume", "dev").markdown
     said = ran("rollback", "dev", "--auto-approve")
     assert "`-` | <code>ConnectedApp Portal</code> |" in said.markdown
+    assert "- delete" in said.cell("dev", "Portal")
     (row,) = said.rows
     gone = [c for c in row["changes"] if c["action"] in ("delete", "revoke")]
     assert said.gitlab["delete"] == len(gone) > 0
@@ -106,6 +125,7 @@ def test_what_the_org_refuses_is_a_failure_in_its_words(runner, project, tmp_pat
     assert "| `+` | <code>ConnectedApp Portal</code> |" in said.markdown
     done = {c.get("name") for c in said.junit.iter("testcase") if len(c) == 0}
     assert "access: Portal to PermissionSet Portal_API" not in done
+    assert "+ create" in said.cell("dev", "Portal")
     assert "create" not in said.gitlab
 
 
@@ -146,7 +166,7 @@ def test_a_job_on_github_is_told(runner, project, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["html=x"], "'html=x' is none of markdown=FILE, junit=FILE, gitlab=FILE,"),
+        (["pdf=x"], "'pdf=x' is none of html=FILE, markdown=FILE, junit=FILE,"),
         (["markdown"], "'markdown' is none of"),
         (["junit="], "'junit=' is none of"),
         (["github=x"], "'github=x' is none of"),

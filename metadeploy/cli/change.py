@@ -65,6 +65,7 @@ def plan(
     with connect(parallelism) as connected:
         names = connected.project.select(orgs)
         results = _plan_each(connected, names, allowed, since)
+    reports.about(connected)
     reports.tell(results)
     plans = [r.value for r in results if r.value is not None]
     if out is not None:
@@ -141,7 +142,7 @@ def deploy(
             planned = _plan_each(connected, names, allowed, since)
         if not as_json:
             _show_plans(planned)
-        reports.about([r.value for r in planned if r.value is not None])
+        reports.about(connected, [r.value for r in planned if r.value is not None])
         due = [r.value for r in planned if r.value is not None and not r.value.empty]
         asked = bool(due) and not auto_approve and not any(p.refusals for p in due)
         if asked:
@@ -211,6 +212,7 @@ def verify(
             names,
             lambda name: connected.verify(name, wait=minutes * 60, username=username),
         )
+    reports.about(connected)
     reports.tell(results)
     if as_json:
         write_json(document("verify", {"orgs": [_verified_json(r) for r in results]}))

@@ -62,6 +62,7 @@ def drift(
         names = list(connected.project.select(orgs))
         known = Promotion(connected)
         results = each(connected, names, known.drift)
+    reports.about(connected)
     reports.tell(results)
     if as_json:
         write_json(document("drift", {"orgs": [_drift_json(r) for r in results]}))
@@ -185,7 +186,7 @@ def promote(
         with watching(connected, [name]):
             found = known.promote(name, branch=branch, allowed=chosen, saved=saved)
         plan = found.plan
-        reports.about([plan])
+        reports.about(found.orgs, [plan])
         if not as_json:
             first = f"{found.source} → {name}  {found.commit}"
             click.echo(f"{shown(first)}\n\n{show.plan_text(plan)}\n")

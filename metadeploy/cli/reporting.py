@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
 import click
 from msgspec.structs import replace
 
-from metadeploy.api import Result
+from metadeploy import keys
+from metadeploy.api import Orgs, Result
 from metadeploy.cli import options
 from metadeploy.cli.output import error_text
 from metadeploy.deploy import Outcome
@@ -25,13 +27,15 @@ from metadeploy.errors import (
 )
 from metadeploy.plan import Plan
 from metadeploy.promotion import Found
-from metadeploy.reports.account import Account, Report, State
+from metadeploy.reports.account import Account, Known, KnownKey, Report, State
 from metadeploy.reports.words import summary
 from metadeploy.runs import Followed
 from metadeploy.verify import Verified
+from metadeploy.wanted import Wanted
 
 F = TypeVar("F", bound=Callable[..., object])
-_FILES = ("markdown", "junit", "gitlab")
+_PAGE = "html"
+_FILES = (_PAGE, "markdown", "junit", "gitlab")
 _TO_GITHUB = "github"
 
 
@@ -42,10 +46,15 @@ class Reports:
         self._command = command
         self._asked = asked
         self._accounts: tuple[Account, ...] = ()
+        self._orgs: Orgs | None = None
         self._plans: dict[str, Plan] = {}
 
-    def about(self, plans: Iterable[Plan]) -> None:
-        """Take what is to be done: it is told of where it fails, too."""
+    def about(self, orgs: Orgs, plans: Iterable[Plan] = ()) -> None:
+        """Take whose orgs it is about, and what is to be done in them.
+
+        So that a plan is told of where it fails, too.
+        """
+        self._orgs = orgs
         self._plans = {plan.wanted.org: plan for plan in plans}
 
     def tell(self, results: Iterable[Result[object]]) -> None:
@@ -53,7 +62,11 @@ class Reports:
         self._accounts = tuple(map(self._account, results))
 
     def _account(self, result: Result[object]) -> Account:
-        return _account(result, self._plans.get(result.org))
+        plan = self._plans.get(result.org)
+        found = _account(result, plan)
+        if self._orgs is None or all(kind != _PAGE for kind, _ in self._asked):
+            return found
+        return replace(found, known=_known(result.value or plan, self._orgs))
 
     def write(self, error: MetadeployError | None = None) -> bool:
         """Write all reports; say on stderr which cannot be, and return whether none.
@@ -72,7 +85,8 @@ class Reports:
     def _write(self, kind: str, file: str, error: MetadeployError | None) -> None:
         from metadeploy.reports import github, gitlab, junit, markdown
 
-        made = Report(self._command, self._accounts, error, _folder())
+        now = datetime.now(UTC)
+        made = Report(self._command, self._accounts, error, _folder(), now)
         if kind == _TO_GITHUB:
             # Its runner reads both; stdout belongs to the command.
             for line in github.results(made):
@@ -80,6 +94,11 @@ class Reports:
             summary_of_job = os.environ.get("GITHUB_STEP_SUMMARY")
             if summary_of_job:
                 options.append(Path(summary_of_job), markdown.text(made))
+            return
+        if kind == _PAGE:
+            from metadeploy.reports import page  # reads certificates: slow to load
+
+            options.save(Path(file), page.text(made).encode())
             return
         texts = {
             "markdown": markdown.text,
@@ -137,7 +156,7 @@ def reported(command: F) -> F:
         metavar="KIND=FILE",
         multiple=True,
         callback=_parsed,
-        help="Also write markdown=, junit= or gitlab=FILE; or tell github.",
+        help="Also write html=, markdown=, junit= or gitlab=FILE; or tell github.",
     )
     return cast(F, option(run))
 
@@ -235,3 +254,51 @@ def _failed(begun: Account, error: MetadeployError) -> Account:
     if isinstance(error, DeployFailed):
         found = replace(found, messages=error.result.messages)
     return replace(found, state=State.FAILED, said=said)
+
+
+def _known(value: object, orgs: Orgs) -> Known | None:
+    """Return what a result knows of an org, whatever came of it."""
+    if isinstance(value, Outcome):
+        found = _known(value.verified or value.plan, orgs)
+        recorded = frozenset(value.plan.seen.recorded)
+        return None if found is None else replace(found, recorded=recorded)
+    if isinstance(value, Followed):
+        return _known(value.verified, orgs)
+    if isinstance(value, Plan):
+        recorded, org_id = frozenset(value.seen.recorded), value.facts.org_id
+        live = _keys(value.wanted, org_id, value.seen.consumer_keys, orgs)
+        return Known(value.wanted, live, recorded)
+    if isinstance(value, Verified):
+        live = _keys(value.wanted, value.org_id, value.consumer_keys, orgs)
+        return Known(value.wanted, live)
+    if isinstance(value, Found):
+        drift = value.drift
+        live = _keys(drift.known, drift.org_id, drift.consumer_keys, orgs)
+        return Known(
+            drift.known, live, frozenset(c.ref for c in drift.known.components)
+        )
+    return None
+
+
+def _keys(
+    wanted: Wanted, org_id: str, live: Mapping[str, str], orgs: Orgs
+) -> dict[str, KnownKey]:
+    """Return the keys that an org has, and who made them, as far as that is known."""
+    found = {app: KnownKey(key) for app, key in live.items()}
+    if not found:
+        return found
+    try:
+        masters = orgs.masters(orgs.project.org(wanted.org))
+    except MetadeployError:  # whoever only plans may not have the master
+        masters = None
+    for component in wanted.components:
+        app = keys.app_of(component)
+        if app is None or app not in live:
+            continue
+        choice, key = wanted.key_choice(component, app), live[app]
+        if masters is not None:
+            origin = keys.origin_of(masters, org_id, app, choice, key)
+            found[app] = KnownKey(key, *origin)
+        elif choice.pinned == key:
+            found[app] = KnownKey(key, "pinned", choice.generation)
+    return found

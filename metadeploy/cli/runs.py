@@ -194,6 +194,7 @@ def resume(
     found in the org, waited for, and compared with the templates.
     """
     with connect(parallelism) as connected:
+        reports.about(connected)
         names = _names(connected, orgs, run_id)
         known = Runs(connected)
 
@@ -322,7 +323,7 @@ def rollback(
         with watching(connected, [name]):
             goal = known.goal_back(name, run_id or known.newest(name))
             plan = known.plan_back(goal, allowed=frozenset(allowed))
-        reports.about([plan])
+        reports.about(connected, [plan])
         if not as_json:
             click.echo(f"The way back from run {goal.undoes}:\n")
             click.echo(f"{show.plan_text(plan)}\n")

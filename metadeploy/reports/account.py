@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
@@ -9,11 +11,13 @@ from msgspec import Struct
 
 from metadeploy.diff import AccessChange, Change
 from metadeploy.errors import MetadeployError
+from metadeploy.keys import Origin
 from metadeploy.model import DeployMessage, Ref, secret_count, secret_texts
 from metadeploy.plan import NewKey, Risk
 from metadeploy.proof import Proof
 from metadeploy.redact import redact
 from metadeploy.reports.text import shown
+from metadeploy.wanted import Wanted
 
 Row = Change | AccessChange
 
@@ -28,6 +32,26 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class KnownKey(Struct, frozen=True):
+    """The consumer key that an org has for an app. origin: None where nobody knows."""
+
+    key: str
+    origin: Origin | None = None
+    generation: int = 0
+
+
+class Known(Struct, frozen=True):
+    """What is known of an org beside what came of it.
+
+    keys: by app, of those that the org has. recorded: the components whose drift is
+    known; None where it was not looked for.
+    """
+
+    wanted: Wanted
+    keys: Mapping[str, KnownKey]
+    recorded: frozenset[Ref] | None = None
+
+
 class Account(Struct, frozen=True):
     """What came of one org.
 
@@ -35,7 +59,8 @@ class Account(Struct, frozen=True):
     deployed. left, left_access: what the org still has otherwise than it has to be.
     drift, drift_access: what somebody else has changed. refusals: what is to be
     allowed first. messages: the org's rows of a deploy. notes: what else to know.
-    With an error, what is planned may or may not have come about.
+    known: None where nothing was learned of it. With an error, what is planned may or
+    may not have come about.
     """
 
     org: str
@@ -56,6 +81,7 @@ class Account(Struct, frozen=True):
     messages: tuple[DeployMessage, ...] = ()
     notes: tuple[str, ...] = ()
     error: MetadeployError | None = None
+    known: Known | None = None
 
     @property
     def planned(self) -> tuple[Row, ...]:
@@ -73,13 +99,15 @@ class Account(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """What came of a command. error: what ended it before all orgs had their turn.
 
-    folder: of the project in its repository, "" for its root.
+    folder: of the project in its repository, "" for its root. at: when it was made,
+    with its zone.
     """
 
     command: str
     accounts: tuple[Account, ...]
     error: MetadeployError | None = None
     folder: str = ""
+    at: datetime | None = None
 
 
 def told(text: str) -> str:
