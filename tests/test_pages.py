@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
+import click
 import pytest
-from pages import REPOSITORY, SHOWN, fits, normal, played, refresh, shortened
+from pages import (
+    DOCS,
+    REPOSITORY,
+    SHOWN,
+    commands,
+    fits,
+    normal,
+    played,
+    refresh,
+    shortened,
+)
+
+from metadeploy import cli
 
 
 @pytest.mark.timeout(600)
@@ -18,6 +34,48 @@ def test_a_page_shows_what_its_commands_print(page, tmp_path):
         )
         ran += 1
     assert ran or "```console" not in page.read_text("utf-8")
+
+
+def typed(text):
+    """Yield the words of each metadeploy command that a page tells to type."""
+    for command in commands(text):
+        lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = []
+        for word in [*lexer, ";"]:
+            if re.fullmatch(r"[();|&]+", word):
+                if words[:1] == ["metadeploy"]:
+                    yield [w for w in words[1:] if w != ">"]
+                words = []
+            elif re.fullmatch(r"[<>]+", word):  # what follows is a file's name
+                words = [*words, ">"]
+            elif ">" not in words:
+                words.append(word.removeprefix("$"))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))],
+    ids=lambda p: p.relative_to(REPOSITORY).as_posix(),
+)
+def test_a_page_tells_to_type_what_there_is(page):
+    for words in typed(page.read_text("utf-8")):
+        command, name, parent = cli.metadeploy, "metadeploy", None
+        while True:
+            context = command.make_context(name, list(words), parent)
+            if not isinstance(command, click.Group):
+                break
+            words = [*context._protected_args, *context.args]
+            name, command, words = command.resolve_command(context, words)
+            parent = context
+
+
+@pytest.mark.parametrize("words", ["plan dev --no-such", "plann dev", "keys exprt dev"])
+def test_what_there_is_not_would_be_found(tmp_path, words):
+    page = tmp_path / "page.md"
+    page.write_text(f"```sh\ntrue && metadeploy {words} > file\n```\n")
+    with pytest.raises(click.UsageError):
+        test_a_page_tells_to_type_what_there_is(page)
 
 
 def test_what_differs_each_time_is_no_difference():
