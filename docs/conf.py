@@ -60,6 +60,7 @@ _SECTIONS = {
         "reference/json",
         "reports",
         "reference/environment",
+        "terminal",
         "logins",
         "emulator",
     ],
@@ -74,8 +75,9 @@ def _toctrees() -> str:
     sections = {**_SECTIONS}
     sections["How-to"] = [*sections["How-to"], *sorted(pages - listed - {"index"})]
     return "".join(
-        "\n```{toctree}\n:hidden:\n:caption: " + title + "\n\n"
-        "" + "\n".join(names) + "\n```\n"
+        f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n"
+        + "\n".join(names)
+        + "\n```\n"
         for title, names in sections.items()
     )
 

@@ -89,7 +89,7 @@ SAYS: Mapping[str, Mapping[str, tuple[str, Any]]] = {
     },
     "SecretSource": {
         "env": ("The variable of the environment that holds it.", "UAT_KEY"),
-        "file": ("The file that holds it; nobody else may read it.", "~/.keys/uat.key"),
+        "file": ("The file that holds it.", "~/.keys/uat.key"),
         "command": (
             "What prints it, without a shell, and not before `metadeploy trust`.",
             ["pass", "show", "uat"],

@@ -82,6 +82,20 @@ def test_the_table_names_every_command():
     assert sorted(rows) == sorted(cli.COMMANDS)
 
 
+def anchors(page):
+    headings = re.findall(r"(?m)^#+ (.*)$", page.read_text("utf-8"))
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", README)
+    assert len(links) > 10
+    for path, anchor in links:
+        page = REPOSITORY / path if path else REPOSITORY / "README.md"
+        assert page.exists(), path
+        assert not anchor or anchor in anchors(page), f"{path}#{anchor}"
+
+
 def test_the_org_file_shown_is_read(tmp_path):
     from metadeploy import orgfile, yamlfile
 
