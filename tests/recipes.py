@@ -452,7 +452,9 @@ class GitLab:
             for part in job["before_script"]
             for line in (self._referred(part) if isinstance(part, tuple) else [part])
         ]
-        with self.place.machine(ref=ref) as machine:
+        # Any depth is too little for a history that is long: one commit stands for it.
+        depth = 0 if self.file["variables"].get("GIT_DEPTH") == "0" else 1
+        with self.place.machine(ref=ref, depth=depth) as machine:
             for needed in job.get("needs", []):
                 if (self.place.folder / "artifacts" / needed).exists():
                     self.place.give(needed, machine.work)
