@@ -314,7 +314,8 @@ class Orgs:
         goal = goal or self._goals.get(plan.fingerprint)
         if plan.empty and not plan.refusals and not recheck:
             journal = self._journal_for(goal, plan)
-            return _with_live(deploy.unchanged(plan), journal, options)
+            target = self.target(org, until=time.monotonic() + timeout)
+            return _with_live(target, deploy.unchanged(plan), journal, options)
         progress = self.progress(org.name)
         with self.alone(plan.facts.org_id, timeout=lock_timeout, progress=progress):
             reach("locked")
@@ -329,7 +330,7 @@ class Orgs:
             outcome = deploy.deploy(
                 target, plan, journal, lambda: self.master(org), options=options
             )
-            return _with_live(outcome, journal, options)
+            return _with_live(target, outcome, journal, options)
 
     def org_journal(self, undoes: str = "") -> OrgJournal:
         """Return the journal as the flow sees it. undoes: a run that is taken back."""
@@ -541,11 +542,17 @@ class Orgs:
 
 
 def _with_live(
-    outcome: Outcome, journal: OrgJournal, options: DeployOptions
+    target: Target, outcome: Outcome, journal: OrgJournal, options: DeployOptions
 ) -> Outcome:
-    """Return an outcome with what became of the org's ref."""
+    """Return an outcome with what became of the org's ref.
+
+    Where nothing was to do, and nobody has verified that yet, it is done now.
+    """
     if outcome.result.status == "Unchanged" and not options.check_only:
-        journal.unchanged(outcome.plan)
+        if journal.unproven(outcome.plan):
+            outcome = deploy.prove(target, outcome)
+        verified = outcome.verified.ok if outcome.verified is not None else None
+        journal.unchanged(outcome.plan, verified=verified)
     return replace(outcome, live=journal.live)
 
 

@@ -47,8 +47,9 @@ class Outcome(Struct, frozen=True):
 
     result: the org's own; its status is "Unchanged" where nothing was to do. repaired:
     access that the deploy did not bring about and records did. verified: None where
-    nothing was changed. own_keys: new apps whose key the org made itself. live: what
-    became of the ref that tells which commit the org has; None where nothing did.
+    nothing was changed, or to be proven. own_keys: new apps whose key the org made
+    itself. live: what became of the ref that tells which commit the org has; None where
+    nothing did.
     """
 
     plan: Plan
@@ -89,6 +90,13 @@ def deploy(
 def unchanged(plan: Plan) -> Outcome:
     """Return the outcome of a plan that has nothing to do."""
     return Outcome(plan, "", _NOTHING_TO_DO, (), None)
+
+
+def prove(target: Target, outcome: Outcome) -> Outcome:
+    """Verify an org that nothing had to be done in, as after a deploy."""
+    wanted = outcome.plan.wanted
+    verified = verify(target, wanted, wait_for_apps=_NEW_APP_SECONDS)
+    return replace(outcome, verified=verified)
 
 
 class Unfinished(Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from metadeploy import history, planfile
-from metadeploy.journal import Intent, Journal
+from metadeploy.journal import Intent, Journal, Run
 from metadeploy.live import Live, Origin, ref_of
 from metadeploy.model import Component, DeployOptions, Ref
 from metadeploy.plan import Plan
@@ -87,28 +87,57 @@ class OrgJournal:
             self._note_live(run_id)
         self.journal.finish(run_id, status, time.time(), recorded=recorded, gone=gone)
 
-    def unchanged(self, plan: Plan) -> None:
-        """Note what is live in an org that matched, so that nothing was to do."""
+    def unproven(self, plan: Plan) -> bool:
+        """Tell whether nobody knows an org that matched to be verified.
+
+        That is where its last run ended unverified, or where there is no run here, as
+        on a machine that is new, and its ref tells of another commit.
+        """
+        origin, last = self.origin(), self._last(plan)
+        if self.undoes or origin is None or not origin.exact:
+            return False
+        if last is None:
+            return history.live(self.workspace, plan.wanted.org) != origin.commit
+        return last.status == "Unverified" and not last.intent.undoes
+
+    def unchanged(self, plan: Plan, *, verified: bool | None = None) -> None:
+        """Note what is live in an org that matched, so that nothing was to do.
+
+        verified: what came of that, where it was unproven.
+        """
         org = plan.wanted.org
         if self.undoes:
             self._take_back(org)
             return
-        origin = self.origin()
+        origin, last = self.origin(), self._last(plan)
         if origin is None:
             return
-        runs = self.journal.runs(plan.facts.org_id)
-        # Of a run that the org kept nothing of, there is nothing to verify.
-        last = next(
-            (r for r in runs if r.open or r.status in ("Verified", "Unverified")), None
-        )
-        if last is not None and last.status != "Verified":
+        if verified and last is not None:
+            gone = plan.wanted.absent
+            known = plan.wanted.components
+            now = time.time()
+            self.journal.finish(last.id, "Verified", now, recorded=known, gone=gone)
+        elif verified is False and last is None:
+            hint = f"`metadeploy verify {org}` shows why."
+            self.live = self._not_moved(org, "the org is not verified", hint)
+            return
+        elif last is not None and last.status != "Verified":
             why = f"run {last.id} of this org, its last, is {last.status}"
             hint = f"`metadeploy verify {org}` looks, `runs show {last.id}` tells why."
             self.live = self._not_moved(org, why, hint)
-        elif origin.exact:
+            return
+        if origin.exact:
             self.live = history.set_live(self.workspace, org, origin.commit)
         else:
             self.live = self._not_moved(org, origin.why)
+
+    def _last(self, plan: Plan) -> Run | None:
+        """Return the org's last run that changed it, or may have."""
+        runs = self.journal.runs(plan.facts.org_id)
+        # Of a run that the org kept nothing of, there is nothing to verify.
+        return next(
+            (r for r in runs if r.open or r.status in ("Verified", "Unverified")), None
+        )
 
     def _note_live(self, run_id: str) -> None:
         run = self.journal.run(run_id)

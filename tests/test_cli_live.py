@@ -101,19 +101,57 @@ def test_a_run_that_the_org_kept_nothing_of_does_not_matter(runner, project, fir
     assert (code, row["status"], row["live"]["commit"]) == (0, "Unchanged", second)
 
 
+def unverified(project, who="nobody"):
+    """Have the Portal's login go wrong in dev, whose deploy does not."""
+    said = f"username: {who}@dev.emulated, private_key: {{file: portal.key}}"
+    with_certificate(project, f"Portal: {{login: [{{flow: jwt, {said}}}]}}")
+    return commit(project)
+
+
 def test_an_unverified_run_moves_nothing_nor_does_an_empty_plan_after_it(
     runner, project, first
 ):
-    who = "username: nobody@dev.emulated, private_key: {file: portal.key}"
-    with_certificate(project, f"Portal: {{login: [{{flow: jwt, {who}}}]}}")
-    commit(project)
+    unverified(project)
     code, row = deploy(runner)
     assert (code, row["verified"], row["live"]) == (1, False, None)
     assert live(project) is None
     code, row = deploy(runner)
-    assert row["status"] == "Unchanged"
+    assert (code, row["status"], row["verified"]) == (1, "Unchanged", False)
     assert "its last, is Unverified" in row["live"]["why"]
     assert live(project) is None
+    report = project / "a.md"
+    shown = runner("deploy", "dev", "--auto-approve", "--report", f"markdown={report}")
+    assert "nothing to do: the org matches." in shown.out
+    assert "nobody@dev.emulated" in shown.out
+    assert "NOT as it has to be" in report.read_text()
+
+
+def test_an_empty_plan_verifies_what_an_unverified_run_left(runner, project, first):
+    unverified(project)
+    assert deploy(runner)[0] == 1
+    edit(project / "orgs/dev.yaml", "nobody@", "admin@")
+    second = commit(project)
+    code, row = deploy(runner)
+    assert (code, row["status"], row["verified"]) == (0, "Unchanged", True)
+    assert row["live"]["commit"] == second == live(project)
+    assert [p["ok"] for p in row["proofs"]].count(False) == 0 and row["proofs"]
+    (run,) = runner("runs", "list", "--json").json["runs"]
+    assert run["status"] == "Verified"
+    assert deploy(runner)[1]["proofs"] == []  # once is enough
+
+
+def test_an_empty_plan_on_a_new_machine_is_verified_first(runner, project, first):
+    unverified(project)
+    assert deploy(runner)[0] == 1
+    (project / ".metadeploy/journal.sqlite3").unlink()
+    code, row = deploy(runner)
+    assert (code, row["status"], row["verified"]) == (1, "Unchanged", False)
+    assert row["live"]["why"] == "the org is not verified" and live(project) is None
+    edit(project / "orgs/dev.yaml", "nobody@", "admin@")
+    second = commit(project)
+    code, row = deploy(runner)
+    assert (code, row["live"]["commit"]) == (0, second)
+    assert deploy(runner)[1]["proofs"] == []
 
 
 def test_a_rollback_goes_back_to_what_was_live(runner, project, first):

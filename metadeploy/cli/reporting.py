@@ -202,7 +202,7 @@ def _deployed(outcome: Outcome) -> Account:
     result, live = outcome.result, outcome.live
     found = replace(_planned(outcome.plan), messages=result.messages)
     if result.status == "Unchanged":
-        return found
+        return found if outcome.verified is None else _verified(found, outcome.verified)
     notes = [f"deploy {result.id or 'by records'}, run {outcome.run_id}"]
     notes += [f"access was missing and is repaired: {c}" for c in outcome.repaired]
     notes += [f"the org made the key of {app} itself" for app in outcome.own_keys]

@@ -164,8 +164,10 @@ def outcome_text(outcome: Outcome) -> str:
     org = styled(outcome.plan.wanted.org, bold=True)
     status = outcome.result.status
     if status == "Unchanged":
-        first = f"{org}  nothing to do: the org matches."
-        return "\n".join([first, *_live_lines(outcome.live)])
+        lines = [f"{org}  nothing to do: the org matches."]
+        if outcome.verified is not None:
+            lines += verified_lines(outcome.verified)
+        return "\n".join([*lines, *_live_lines(outcome.live)])
     if outcome.verified is None:
         return f"{org}  {_accepted(outcome.result)}"
     word = "deployed and verified" if outcome.verified.ok else "deployed, NOT verified"
@@ -359,7 +361,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Json]:
         "deployId": outcome.result.id,
         "status": outcome.result.status,
         "checkOnly": outcome.result.check_only,
-        "verified": unchanged or (verified is not None and verified.ok),
+        "verified": unchanged if verified is None else verified.ok,
         "changes": changes_json(outcome.plan),
         "repaired": [access_json(a) for a in outcome.repaired],
         "proofs": proofs_json(verified.proofs if verified else ()),
