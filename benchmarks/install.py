@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _SCRIPT = """#!{python}
 import re
 import sys
-from metadeploy.cli import main
+from metadeploy.__main__ import main
 if __name__ == '__main__':
     sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
     sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from metadeploy import repository, sourcetree
 from metadeploy.errors import ConfigError
@@ -42,9 +43,101 @@ def at(workspace: Workspace, commit: str, now: datetime | None = None) -> Projec
     )
 
 
+def at_below(
+    top: Path, below: str, commit: str, now: datetime | None = None
+) -> Project:
+    """Return the project that a commit holds in a folder, which need not be there.
+
+    top: of the work tree. below: the folder's path from there, "" or with "/" at its
+    end. A project without an org file is none. Raises ConfigError.
+    """
+    return _project(
+        _in_folder(below, lambda *about: repository.committed(top, commit, *about)),
+        f"at {commit[:12]}",
+        now,
+    )
+
+
+class Edit(NamedTuple):
+    """A project as a commit would hold it, and as it is now; was: None where unknown.
+
+    That is so before the first commit, and where what is read of it may be other files.
+    """
+
+    now: Project
+    was: Project | None
+
+
+def edit_below(
+    top: Path,
+    below: str,
+    changes: Iterable[repository.FileChange] | None,
+    read: repository.Read,
+    now: datetime | None = None,
+) -> Edit:
+    """Return what the next commit makes of the project in a folder.
+
+    changes: what is staged in the repository; None: ask for the project alone. Of what
+    was before, only what changed is read. read: blobs of the repository. top, below:
+    as for `at_below`. Raises ConfigError.
+    """
+    project = _project(
+        _in_folder(below, lambda f, wanted: repository.staged(top, f, wanted, read)),
+        "as staged",
+        now,
+    )
+    if changes is None:
+        return Edit(project, None)
+    texts = dict(project.texts)
+    old: dict[str, str] = {}
+    for change in changes:
+        for path, blob in ((change.path, ""), (change.was_path, change.was)):
+            if not path.startswith(below):
+                continue
+            mine = path.removeprefix(below)
+            if mine.startswith(FOLDERS):
+                texts.pop(mine, None)
+                if blob:
+                    old[mine] = blob
+            elif mine in _ABOUT or sourcetree.is_ours(mine):
+                # Which files of a source tree are meant, others of its files say.
+                return Edit(project, None)
+    files = {path: read(blob, None)[0] for path, blob in old.items()}
+    try:
+        texts.update(_decoded(files, FOLDERS, "at HEAD"))
+    except ConfigError:  # no text before: the edit mends that
+        return Edit(project, None)
+    return Edit(project, Project(texts, now))
+
+
+def staged_edit(workspace: Workspace, now: datetime | None = None) -> Edit:
+    """Return what the next commit makes of a project. Raises ConfigError."""
+    top = repository.top(workspace.root)
+    below = workspace.root.resolve().relative_to(top.resolve()).as_posix()
+    folder = "" if below == "." else f"{below}/"
+    with repository.reading(top) as read:
+        changes = repository.staged_changes(top)
+        return edit_below(top, folder, changes, read, now)
+
+
+_ABOUT = (sourcetree.PROJECT_FILE, sourcetree.IGNORE_FILE)
+
+
+def _in_folder(below: str, read: _Read) -> _Read:
+    def inside(
+        folders: Iterable[str], wanted: Callable[[str], bool] | None
+    ) -> Mapping[str, bytes]:
+        found = read(
+            [below + folder for folder in folders],
+            wanted and (lambda path: wanted(path.removeprefix(below))),
+        )
+        return {path.removeprefix(below): data for path, data in found.items()}
+
+    return inside
+
+
 def _project(read: _Read, when: str, now: datetime | None) -> Project:
-    about = (sourcetree.PROJECT_FILE, sourcetree.IGNORE_FILE)
-    texts = _decoded(read((*FOLDERS, *about), None), FOLDERS, when)
+    texts = _decoded(read((*FOLDERS, *_ABOUT), None), FOLDERS, when)
     patterns = texts.pop(sourcetree.IGNORE_FILE, "")
     if sourcetree.PROJECT_FILE in texts:
         folders = sourcetree.package_directories(texts[sourcetree.PROJECT_FILE])

@@ -48,12 +48,12 @@ class Verdict(Struct, frozen=True):
     suppressed: tuple[Suppressed, ...]
 
 
-class _Judged(Struct, frozen=True):
+class Judged(Struct, frozen=True):
     """One org's components and what is wrong with them.
 
     used, looked_at: suppressions that were needed, or could have been. rendered:
     False where a template did not render, so that a suppression of what it makes is
-    not needed just now.
+    not needed just now. plain: the components before apps were made others.
     """
 
     components: tuple[Component, ...]
@@ -62,6 +62,7 @@ class _Judged(Struct, frozen=True):
     used: set[Suppression]
     looked_at: list[Suppression]
     rendered: bool
+    plain: tuple[Component, ...] = ()
 
 
 class Project(Struct, frozen=True, dict=True):
@@ -96,6 +97,11 @@ class Project(Struct, frozen=True, dict=True):
                 name = path.removeprefix(ORGS).rpartition(".")[0]
                 found[name] = (*found.get(name, ()), path)
         return found
+
+    @property
+    def has_doubles(self) -> bool:
+        """Tell whether two files are of one org."""
+        return any(len(paths) > 1 for paths in self._files.values())
 
     def _doubles(self, name: str) -> tuple[Problem, ...]:
         """Return a problem for each further file of a name."""
@@ -194,17 +200,29 @@ class Project(Struct, frozen=True, dict=True):
 
         policies: what to ask for beyond what the org's file asks for, such as "isv".
         """
-        judged = self._judge(org, policies)
+        judged = self.judge(org, policies)
         return judged.components, tuple(judged.told)
 
-    def _judge(self, org: Org, policies: Collection[str]) -> _Judged:
-        rendered = self.renderer.render(org)
+    def judge(
+        self,
+        org: Org,
+        policies: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> Judged:
+        """Return an org's components, and what is wrong with them.
+
+        only: the texts to look at; then what components are among one another is not
+        judged. Default: all.
+        """
+        rendered = self.renderer.render(org, only)
         components = tuple(map(by_metadata_name, rendered.components))
-        found = rules.check(components, api_version=org.api_version)
-        problems = [*rendered.problems, *found, *self._secrets(org, found)]
+        version, whole = org.api_version, only is None
+        found = rules.check(components, api_version=version, together=whole)
+        problems = [*rendered.problems, *found, *self._secrets(org, found, only)]
+        plain = components
         if any(app.kind == "external_client_app" for app in org.file.apps.values()):
             components, more = _converted(org, components)
-            again = rules.check(components, api_version=org.api_version)
+            again = rules.check(components, api_version=version, together=whole)
             problems += [p for p in (*more, *again) if p not in problems]
         asked = {*org.file.policy, *policies}
         problems += rules.check_posture(components, now=self.now, policies=asked)
@@ -212,8 +230,14 @@ class Project(Struct, frozen=True, dict=True):
         told, quiet, used = suppression.part(problems, said)
         told += suppression.check(said)
         looked_at = [s for s in said if suppression.counts(s, asked)]
-        return _Judged(
-            components, told, quiet, used, looked_at, rendered=not rendered.problems
+        return Judged(
+            components,
+            told,
+            quiet,
+            used,
+            looked_at,
+            rendered=not rendered.problems,
+            plain=plain,
         )
 
     def converted(self, org: Org, app: str) -> Converted:
@@ -230,19 +254,28 @@ class Project(Struct, frozen=True, dict=True):
             )
         return externalapp.convert(by_metadata_name(found[0]))
 
-    def _secrets(self, org: Org, told: Iterable[Problem]) -> Iterator[Problem]:
+    def _secrets(
+        self, org: Org, told: Iterable[Problem], only: Collection[str] | None
+    ) -> Iterator[Problem]:
         """Yield the secrets in the texts of an org, but for those already told."""
         places = {(p.path, p.line) for p in told if p.rule in _SECRETS}
         sources = self.renderer.sources(org)
         for path in (*self._files.get(_DEFAULTS, ()), org.path, *sources):
-            for problem in self._scanned.get(path, ()):
+            if only is not None and path not in only:
+                continue
+            for problem in self.scanned(path):
                 if (problem.path, problem.line) not in places:
                     yield problem
 
+    def scanned(self, path: str) -> tuple[Problem, ...]:
+        """Return the secrets in one text."""
+        if path not in self._scanned:
+            self._scanned[path] = secrets.scan(path, self.texts[path])
+        return self._scanned[path]
+
     @cached_property
-    def _scanned(self) -> Mapping[str, tuple[Problem, ...]]:
-        found = {path: secrets.scan(path, text) for path, text in self.texts.items()}
-        return {path: problems for path, problems in found.items() if problems}
+    def _scanned(self) -> dict[str, tuple[Problem, ...]]:
+        return {}
 
     def wanted(self, org: Org) -> Wanted:
         """Return what the org is to be like. Raises InvalidMetadata for any error."""
@@ -274,25 +307,25 @@ class Project(Struct, frozen=True, dict=True):
         names = set(names)
         found: set[Problem] = set(self.defaults_problems())
         pins: list[rules.Pin] = []
-        judged: dict[str, _Judged] = {}
+        judged: dict[str, Judged] = {}
         for name in sorted(names):
             org, problems = self.read(name)
             found.update(problems)
             if org is None:
-                found.update(self._scanned.get(self.org_paths[name], ()))
+                found.update(self.scanned(self.org_paths[name]))
                 continue
-            judged[name] = self._judge(org, policies)
+            judged[name] = self.judge(org, policies)
             found.update(judged[name].told)
-            pins += _pins(org, judged[name].components)
+            pins += pins_of(org, judged[name].components)
         found.update(rules.check_orgs(pins))
-        found.update(suppression.unused(self._idle(judged)))
+        found.update(suppression.unused(self.idle(judged)))
         quiet = {s for j in judged.values() for s in j.quiet}
         return Verdict(
             tuple(sorted(found, key=lambda p: p.order)),
             tuple(sorted(quiet, key=lambda s: (*s.problem.order, s.by.path))),
         )
 
-    def _idle(self, judged: Mapping[str, _Judged]) -> set[Suppression]:
+    def idle(self, judged: Mapping[str, Judged]) -> set[Suppression]:
         """Return the suppressions that no org needed.
 
         What the defaults or a template say may be needed by an org that was not
@@ -344,7 +377,7 @@ def _converted(
     return tuple(sorted(found, key=lambda c: c.ref)), problems
 
 
-def _pins(org: Org, components: Iterable[Component]) -> Iterator[rules.Pin]:
+def pins_of(org: Org, components: Iterable[Component]) -> Iterator[rules.Pin]:
     """Yield the org Id and the consumer keys that an org's files pin."""
     if org.org_id is not None:
         yield org.name, *org.line_of("org_id"), "org_id", org.org_id

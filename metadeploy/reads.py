@@ -33,16 +33,32 @@ def reads(text: str, items: Mapping[str, str]) -> Reads:
         return Reads()
     named = meta.find_referenced_templates(parsed)
     texts = {"*" if name is None else name for name in named}
-    free = meta.find_undeclared_variables(parsed) - _GIVEN
+    free = _free(parsed) - _GIVEN
     values: set[str] = set()
     for name in _names(parsed, free):
         first, dot, rest = name.partition(".")
         values.add(items.get(first, f"{first}{dot}{rest}"))
+    called: set[int] = set()
     for call in parsed.find_all(nodes.Call):
         if isinstance(call.node, nodes.Name) and call.node.name == "file":
             given = call.args[0] if call.args else None
             texts.add(str(given.value) if isinstance(given, nodes.Const) else "*")
+            called.add(id(call.node))
+    for name_ in parsed.find_all(nodes.Name):  # `file` by another name reads anything
+        if name_.name == "file" and name_.ctx == "load" and id(name_) not in called:
+            texts.add("*")
     return Reads(frozenset(texts), frozenset(values))
+
+
+def _free(parsed: nodes.Template) -> set[str]:
+    """Return the names that a template is given.
+
+    All that it reads, where it asks for a filter that there is not: it cannot run.
+    """
+    try:
+        return meta.find_undeclared_variables(parsed)
+    except TemplateError:
+        return {n.name for n in parsed.find_all(nodes.Name) if n.ctx == "load"}
 
 
 def _names(node: nodes.Node, free: set[str]) -> Iterator[str]:

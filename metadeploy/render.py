@@ -8,7 +8,7 @@ work. Every piece of a rendered body knows its template line.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, NoReturn
@@ -109,12 +109,19 @@ class Renderer:
         self._names: dict[str, Template] = {}
         self.paths = tuple(self._refs)
 
-    def render(self, org: Org) -> Rendered:
-        """Return the components of `org`, and all problems met on the way."""
+    def render(self, org: Org, only: Collection[str] | None = None) -> Rendered:
+        """Return the components of `org`, and all problems met on the way.
+
+        only: the templates and files to make them of; default: all.
+        """
         components: list[Component] = []
         problems: list[Problem] = []
+
+        def is_meant(path: str) -> bool:
+            return (only is None or path in only) and _chosen(path, org)
+
         for path in self.paths:
-            if not _chosen(path, org):
+            if not is_meant(path):
                 continue
             for found in self._render_template(path, org):
                 if isinstance(found, Problem):
@@ -122,7 +129,7 @@ class Renderer:
                 else:
                     components.append(found)
         for path, ref in self._files.items():
-            if _chosen(path, org):
+            if is_meant(path):
                 body = self._texts[path].encode()
                 components.append(Component(ref, body, Source(path)))
         components.sort(key=lambda c: c.ref)
@@ -152,10 +159,20 @@ class Renderer:
         values = body.values | name.values | frozenset(items.values())
         return Reads(body.texts, values)
 
+    def ref_of(self, path: str) -> Ref | None:
+        """Return what a text makes, as its path says it; None where it is nothing."""
+        return self._refs.get(path) or self._files.get(path)
+
+    def header_suppressions(self, path: str) -> tuple[Suppression, ...]:
+        """Return what the header of one template or macro suppresses."""
+        header = self._headers.get(path)
+        return header.suppress if isinstance(header, _Header) else ()
+
     def suppressions(self, org: Org) -> tuple[Suppression, ...]:
         """Return what the headers of an org's templates and macros suppress."""
-        headers = (self._headers.get(path) for path in self.sources(org))
-        return tuple(s for h in headers if isinstance(h, _Header) for s in h.suppress)
+        return tuple(
+            s for path in self.sources(org) for s in self.header_suppressions(path)
+        )
 
     def _render_template(self, path: str, org: Org) -> Iterator[Component | Problem]:
         header = self._headers[path]

@@ -7,8 +7,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from metadeploy.errors import ConfigError
 
@@ -50,6 +53,7 @@ _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
 )
 _FLAGS = re.compile(rb"([^\0]+)\0 +ctime:[^\0]*?\tflags: ([0-9a-f]+)\n")
 _INTENT_TO_ADD = 1 << 29
+_FILES = ("100644", "100755")
 _SECONDS = 30
 _PUSH_SECONDS = 120
 
@@ -161,9 +165,9 @@ def committed(
         said, _, name = row.partition(b"\t")
         mode, _, blob = said.decode("ascii").split(" ")
         path = _text(name)
-        if mode in ("100644", "100755") and (wanted is None or wanted(path)):
+        if mode in _FILES and (wanted is None or wanted(path)):
             found[path] = blob
-    blobs = _blobs(root, found.values())
+    blobs = contents(root, found.values())
     return {path: blobs[blob] for path, blob in found.items()}
 
 
@@ -210,11 +214,10 @@ _OWN_TRANSPORT = ("GIT_SSH_COMMAND", "GIT_SSH", "GIT_ASKPASS", "GIT_CONFIG_GLOBA
 # What a repository's own configuration could have a push run, or give to somebody who
 # listens (git help config). git lists what included files set as set here: jobs of
 # GitHub (actions/checkout from v6 on) and GitLab keep the way in to the remote there.
-_PROGRAMS = re.compile(
-    r"credential\..*helper|core\.(askpass|gitproxy|alternaterefscommand)"
+_PROGRAMS = (
+    r"(?i)credential\..*helper|core\.(askpass|gitproxy|alternaterefscommand)"
     r"|remote\..*\.(vcs|proxy)"
-    r"|http\.(.*\.)?(proxy|sslverify|sslcainfo|sslcapath)",
-    re.IGNORECASE,
+    r"|http\.(.*\.)?(proxy|sslverify|sslcainfo|sslcapath)"
 )
 
 
@@ -222,7 +225,7 @@ def _refuse_programs(folder: Path) -> None:
     listed = _git(folder, "config", "--list", "--show-scope", "--name-only", "-z")
     words = listed.decode("utf-8", "replace").split("\0")
     for scope, name in zip(words[::2], words[1::2], strict=False):
-        if scope in ("local", "worktree") and _PROGRAMS.fullmatch(name):
+        if scope in ("local", "worktree") and re.fullmatch(_PROGRAMS, name):
             raise GitError(
                 f"the repository's own configuration sets {name}, which can run"
                 " programs or let others listen",
@@ -231,11 +234,14 @@ def _refuse_programs(folder: Path) -> None:
 
 
 def staged(
-    root: Path, folders: Iterable[str], wanted: Callable[[str], bool] | None = None
+    root: Path,
+    folders: Iterable[str],
+    wanted: Callable[[str], bool] | None = None,
+    read: Read | None = None,
 ) -> Mapping[str, bytes]:
     """Return path → content of what is staged below `folders`, paths from `root`.
 
-    wanted: tells which paths are; default: all.
+    wanted: tells which paths are; default: all. read: of `reading`, if it is there.
 
     What a commit would hold, whatever the work tree says: GIT_INDEX_FILE, which git
     sets for `commit -a` and `commit --only`, is honoured. Links and submodules are
@@ -254,13 +260,152 @@ def staged(
             continue
         if stage != "0":
             raise GitError(f"{path} is not merged yet")
-        if mode in ("100644", "100755"):
+        if mode in _FILES:
             found[path] = blob
     if any(blob in _EMPTY_BLOBS for blob in found.values()):
         for path in _only_intended(root, about):
             found.pop(path, None)
-    blobs = _blobs(root, found.values())
+    if read is not None:
+        return {path: read(blob, None)[0] for path, blob in found.items()}
+    blobs = contents(root, found.values())
     return {path: blobs[blob] for path, blob in found.items()}
+
+
+# A blob, and how many bytes of it are wanted, None for all → these bytes, its size.
+Read = Callable[[str, int | None], tuple[bytes, int]]
+
+
+class FileChange(NamedTuple):
+    """One file that a commit would change; paths are from the top of the work tree.
+
+    blob: its content, "" where it is taken away. was_path, was: what it comes from,
+    "" where it is new.
+    """
+
+    path: str
+    blob: str
+    was_path: str
+    was: str
+
+
+def top(folder: Path) -> Path:
+    """Return the top of the work tree that a folder is in. Raises GitError."""
+    try:
+        return Path(_place(folder).top)
+    except GitError:
+        if not any(name in os.environ for name in _WHERE):
+            raise
+    # Only git knows where a repository is that has its work tree somewhere else.
+    return Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel")).rstrip("\n"))
+
+
+def staged_changes(top: Path) -> tuple[FileChange, ...]:
+    """Return what a commit would change, of files alone; a renamed one is one change.
+
+    Before the first commit all that is staged is new. Raises GitError.
+    """
+    words = ("--cached", "--raw", "--no-abbrev", "-z", "-M", "--ignore-submodules=all")
+    try:
+        listed = _git(top, "diff-index", *words, "HEAD", "--")
+    except GitError:
+        if head(top):
+            raise
+        return tracked(top)
+    return tuple(_file_changes(listed.split(b"\0")))
+
+
+def _file_changes(words: list[bytes]) -> Iterator[FileChange]:
+    rows = iter(words)
+    for row in rows:
+        if not row:
+            return
+        was_mode, mode, was, blob, kind = row.decode("ascii").removeprefix(":").split()
+        was_path = path = _any_text(next(rows))
+        if kind[0] in "RC":
+            path = _any_text(next(rows))
+        yield FileChange(
+            path,
+            blob if mode in _FILES else "",
+            was_path if was_mode in _FILES else "",
+            was if was_mode in _FILES else "",
+        )
+
+
+def tracked(top: Path) -> tuple[FileChange, ...]:
+    """Return every file that is in the index, as if it were new. Raises GitError."""
+    found: dict[str, str] = {}
+    for row in _git(top, "ls-files", "--stage", "-z").split(b"\0")[:-1]:
+        said, _, name = row.partition(b"\t")
+        mode, blob, _ = said.decode("ascii").split(" ")
+        if mode in _FILES:
+            found[_any_text(name)] = blob
+    return tuple(FileChange(path, blob, "", "") for path, blob in found.items())
+
+
+def _any_text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def reading(top: Path) -> Iterator[Read]:
+    """Give what reads blobs one by one, whatever their size.
+
+    It raises GitError for a blob that is missing.
+    """
+    words = ["git", "-C", str(top), *_HARDENED, "cat-file", "--batch"]
+    env = _environment(top)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, env=env) as process:  # noqa: S603
+        asks, answers = process.stdin, process.stdout
+        assert asks is not None and answers is not None
+
+        def read(blob: str, most: int | None) -> tuple[bytes, int]:
+            asks.write(f"{blob}\n".encode("ascii"))
+            asks.flush()
+            about = answers.readline().split()
+            if len(about) != 3:
+                raise GitError(f"object {blob[:12]} is missing in the repository")
+            size = int(about[2])
+            data = answers.read(size if most is None else min(size, most))
+            left = size - len(data) + 1  # and the line's end
+            while left:
+                left -= len(answers.read(min(left, 1 << 20))) or left
+            return data, size
+
+        yield read
+
+
+class HooksPlace(NamedTuple):
+    """Where a repository's hooks are: its top, the folder, and who chose the folder.
+
+    chosen: the value of core.hooksPath, "" where the folder is git's own. scope: of
+    that value, such as "local" or "global".
+    """
+
+    top: Path
+    folder: Path
+    chosen: str
+    scope: str
+
+
+def hooks_place(folder: Path) -> HooksPlace:
+    """Return where git looks for the hooks of the repository that a folder is in.
+
+    Nothing of them is run. Raises GitError outside a work tree.
+    """
+    place = _place(folder)
+    env = {k: v for k, v in _environment(folder).items() if k != "GIT_CONFIG_NOSYSTEM"}
+    words = ("config", "--show-scope", "--type=path", "-z", "--get-all")
+    said = _run(folder, env, *words, "core.hooksPath").decode("utf-8", "replace")
+    pairs = said.split("\0")
+    # The one of the command line is our own, lest any hook run.
+    chosen = [
+        p for p in zip(pairs[::2], pairs[1::2], strict=False) if p[0] != "command"
+    ]
+    if not chosen:
+        return HooksPlace(Path(place.top), Path(place.common, "hooks"), "", "")
+    scope, value = chosen[-1]
+    return HooksPlace(Path(place.top), Path(place.top, value), value, scope)
 
 
 def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
@@ -285,7 +430,8 @@ def _text(name: bytes) -> str:
         raise GitError(f"{shown} has a name that is not UTF-8") from error
 
 
-def _blobs(root: Path, ids: Iterable[str]) -> dict[str, bytes]:
+def contents(root: Path, ids: Iterable[str]) -> dict[str, bytes]:
+    """Return blob → content. Raises GitError for one that is missing."""
     found: dict[str, bytes] = {}
     for blob, body in _objects(root, ids).items():
         if body is None:
@@ -325,23 +471,68 @@ def _environment(folder: Path) -> dict[str, str]:
     repository from the folder, and believe the rest if it is the one that git means.
     """
     said = {name: os.environ[name] for name in _WHERE if name in os.environ}
+    rest = _harmless()
+    if not said:
+        return rest
+    try:
+        place = _place(folder)
+    except GitError:
+        return {**rest, **said}
+    meant = said.pop("GIT_DIR", place.git)
+    said.pop("GIT_WORK_TREE", None)
+    places = [Path(base, meant).resolve() for base in (Path.cwd(), place.top)]
+    return {**rest, **said} if Path(place.git).resolve() in places else rest
+
+
+def _is_plain(git: Path) -> bool:
+    """Tell whether that is a repository with its work tree around it, beyond doubt."""
+    try:
+        said = (git / "config").read_bytes().lower()
+        whole = all((git / name).is_dir() for name in ("objects", "refs"))
+        return whole and (git / "HEAD").is_file() and not _MOVES.search(said)
+    except OSError:
+        return False
+
+
+# What in its configuration may put the work tree somewhere else.
+_MOVES = re.compile(rb"worktree|include|bare(?!\s*=\s*false)")
+
+
+def _harmless() -> dict[str, str]:
+    """Return our environment without what names programs, or says where we are."""
     rest = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name.startswith(_HARMLESS)
     }
-    rest.update(_HARDENED_ENVIRONMENT)
-    if not said:
-        return rest
-    try:
-        words = ("rev-parse", "--absolute-git-dir", "--show-toplevel")
-        found, top, _ = _run(folder, rest, *words).decode().split("\n")
-    except (GitError, ValueError):
-        return {**rest, **said}
-    meant = said.pop("GIT_DIR", found)
-    said.pop("GIT_WORK_TREE", None)
-    places = [Path(base, meant).resolve() for base in (Path.cwd(), top)]
-    return {**rest, **said} if Path(found).resolve() in places else rest
+    return {**rest, **_HARDENED_ENVIRONMENT}
+
+
+class _Place(NamedTuple):
+    """A repository: its own folder, the one that its worktrees share, its work tree."""
+
+    git: str
+    common: str
+    top: str
+
+
+def _place(folder: Path) -> _Place:
+    """Return the repository that a folder is in. Raises GitError for a bare one."""
+    said = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("GIT_")))
+    return _found_place(folder.resolve(), said)
+
+
+@lru_cache(maxsize=64)
+def _found_place(folder: Path, said: tuple[tuple[str, str], ...]) -> _Place:
+    # said: of the environment, for what is remembered holds in the same one only.
+    if _is_plain(folder / ".git"):  # a hook is at the top; to ask git takes a while
+        return _Place(str(folder / ".git"), str(folder / ".git"), str(folder))
+    words = ("rev-parse", "--absolute-git-dir", "--git-common-dir", "--show-toplevel")
+    lines = _run(folder, _harmless(), *words).decode("utf-8", "surrogateescape")
+    git, common, top, *more = lines.split("\n")
+    if more != [""]:
+        raise GitError("a folder of the repository has a line break in its name")
+    return _Place(git, str(Path(folder, common)), top)
 
 
 def _run(

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from metadeploy import privatefile, secretsource, sourcetree, trust
+from metadeploy import privatefile, sourcetree
 from metadeploy.errors import ConfigError
 from metadeploy.model import Secret
 from metadeploy.orgfile import SecretSource
@@ -61,6 +61,8 @@ class Workspace(Struct, frozen=True):
         """
         if isinstance(source, str):
             return Secret(source)
+        from metadeploy import secretsource, trust  # a start needs neither
+
         if source.command is not None:
             trust.check(self.root, source.command)
         return secretsource.read(source, self.root)

@@ -29,6 +29,12 @@ validate
 validate
 # git checkout -q . && git clean -qfd
 validate --explain orgs/dev.yaml
+hooks install
+# sed -i.bak 's/Chatter/Chater/' orgs/defaults.yaml && rm orgs/*.bak && git add .
+validate --staged --explain
+hooks run pre-commit
+# git reset -q --hard
+hooks uninstall
 render dev
 doctor dev
 plan dev prod
@@ -192,6 +198,17 @@ MEANS = {
     "docs": "where the rule is explained",
     "suppressed": "problems that are suppressed, and the reason",
     "explained": "what each file touches",
+    "judged": "the orgs that the git hook looks at",
+    "judged.texts": "what it looks at there; null for all",
+    "judged.why": "what reaches the org, or why all is looked at",
+    "folder": "where git looks for hooks",
+    "hooks.hook": "its name",
+    "hook": "the hook that ran",
+    "hooks": "one for each hook",
+    "hooks.state": "installed, changed, as it was, removed or not installed",
+    "hooks.kept": "the hook that was there before, or null",
+    "run.orgs": "the orgs that were looked at",
+    "run.notes": "what was not looked at, or did not pass",
     "makes": "components that come of it, by org",
     "reads": "files that it reads",
     "usedBy": "files that read it",

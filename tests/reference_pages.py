@@ -394,6 +394,9 @@ VARIABLES = {
     "TERM": "`dumb`: no colours, and no progress that moves.",
     "COLUMNS": "How wide to write: what a terminal does not say, or a pipe.",
     "GITHUB_STEP_SUMMARY": "Where `--report github` adds its summary; GitHub sets it.",
+    "PRE_COMMIT": "Set by pre-commit: with nothing staged, hooks look at all files.",
+    "PRE_COMMIT_TO_REF": "The commit that is pushed, for `hooks run render`; likewise.",
+    "PRE_COMMIT_LOCAL_BRANCH": "The branch, where that is not said; likewise.",
 }
 FURTHER = """\
 Also, `{env: NAME}` in an org file or in your configuration reads the variable it names.

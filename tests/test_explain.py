@@ -106,6 +106,12 @@ def test_texts_that_are_known_only_when_rendered():
     assert reads("{{ file(x) }}", {}).texts == {"*"}
     assert reads("{{ file() }}", {}).texts == {"*"}
     assert reads("{{ file('certs/a') }}", {}) == Reads(frozenset({"certs/a"}))
+    assert reads("{% set f = file %}{{ f('certs/a') }}", {}).texts == {"*"}
+
+
+@pytest.mark.parametrize("text", ["{{ a.b | nosuch }}", "{{ a.b is nosuch }}"])
+def test_what_cannot_run_reads_all_that_it_names(text):
+    assert reads(text, {}).values == {"a.b"}
 
 
 def test_a_value_is_read_whole_or_in_part():

@@ -48,6 +48,7 @@ COMMANDS = {
     "keys": ("keys", "List, export, rotate or make consumer keys."),
     "certs": ("certs", "Make certificates, and list when they expire."),
     "trust": ("trust", "Let the commands run that org files name."),
+    "hooks": ("hooks", "Check each commit and push by git hooks."),
     "emulator": ("emulator", "Serve, reset or enter emulated orgs."),
 }
 

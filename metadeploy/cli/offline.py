@@ -52,7 +52,10 @@ if TYPE_CHECKING:
     help="Print text, json, sarif, github or gitlab. [default: text]",
 )
 @click.option(
-    "--explain", is_flag=True, help="Show what each PATH touches, and check nothing."
+    "--explain",
+    is_flag=True,
+    help="Show what each PATH touches, and check nothing. With --staged alone: what is"
+    " staged, and what the git hook looks at for it.",
 )
 @options.as_json
 def validate(
@@ -68,10 +71,19 @@ def validate(
 
     Everything that is wrong is told at once, each as file:line. With PATH, only what
     is wrong in those files or folders is told. No key and no network is needed.
+
+    --staged checks all of the project, as it is staged; the git hook does only what
+    the edit reaches (see `metadeploy hooks --help`).
     """
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json is not --format {form}")
     workspace = options.find_workspace()
+    if staged and explain and not paths:
+        from metadeploy import history
+        from metadeploy.cli import explaining
+
+        edit = history.staged_edit(workspace, datetime.now(UTC))
+        return explaining.tell_edit(edit.was, edit.now, as_json=as_json)
     if staged:
         from metadeploy import history
 

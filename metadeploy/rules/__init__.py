@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from datetime import datetime
 
 from metadeploy.model import Component, Problem
@@ -24,12 +24,16 @@ from metadeploy.rules.rule import Rule
 __all__ = ["RULES", "Pin", "Rule", "check", "check_orgs", "check_posture"]
 
 
-def check(components: Iterable[Component], *, api_version: str) -> list[Problem]:
+def check(
+    components: Iterable[Component], *, api_version: str, together: bool = True
+) -> list[Problem]:
     """Return what an org would refuse of its rendered components, sorted by place.
 
     components: as rendered, before access is lowered, so that connectedAppAccesses
     in a Profile or PermissionSet is legal.
     api_version: of the package, such as "66.0".
+    together: these are all components of the org, so that they can be held against
+    one another.
     """
     version = float(api_version)
     problems: list[Problem] = []
@@ -40,9 +44,26 @@ def check(components: Iterable[Component], *, api_version: str) -> list[Problem]
         problems += unreadable
         problems += structure.check(file, version)
         problems += apps.check(file)
-    for subject in (access.check, clients.check, names.check):
+    for subject in (clients.check, names.check):
         problems += subject(files)
+    if together:
+        for subject in (
+            access.check_together,
+            clients.check_together,
+            names.check_together,
+        ):
+            problems += subject(files)
     return sorted(problems, key=lambda p: p.order)
+
+
+def facts(components: Iterable[Component]) -> Hashable:
+    """Return what of components `check` holds against others, places apart.
+
+    While it stays the same, so do the problems that they have with one another.
+    """
+    files = [structure.read(c)[0] for c in components]
+    each = tuple((f.ref, f.source.path, clients.facts(f)) for f in files)
+    return each, access.facts(files)
 
 
 def check_posture(

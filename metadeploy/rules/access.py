@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from lxml import etree
@@ -37,7 +37,7 @@ class _Access(Struct, frozen=True):
     element: etree._Element
 
 
-def check(files: Iterable[File]) -> Iterator[Problem]:
+def check_together(files: Iterable[File]) -> Iterator[Problem]:
     """Yield what is wrong with the access that all files together declare."""
     files = list(files)
     apps = {app.name: app for app in _apps(files)}
@@ -50,6 +50,14 @@ def check(files: Iterable[File]) -> Iterator[Problem]:
             text = f"{app.name} is admin approved, but nobody may use it"
             at = app.approval if app.approval is not None else 1
             yield app.file.problem("MD304", text, at)
+
+
+def facts(files: Iterable[File]) -> Hashable:
+    """Return what of files `check_together` looks at, places apart."""
+    files = list(files)
+    accesses = tuple((a.file.ref, a.app, a.enabled) for a in _accesses(files))
+    apps = tuple((a.name, a.approved, a.granted) for a in _apps(files))
+    return accesses, apps
 
 
 def _access(access: _Access, apps: Mapping[str, _App]) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from difflib import get_close_matches
 
 from metadeploy import schema
@@ -24,10 +24,7 @@ _MOST = 128
 
 
 def check(files: Iterable[File]) -> Iterator[Problem]:
-    """Yield what is wrong among the External Client Apps of all files together."""
-    files = list(files)
-    yield from _both_kinds(files)
-    yield from _parents(files)
+    """Yield what is wrong in a part of an External Client App by itself."""
     for file in files:
         if file.ref.type == _POLICY:
             yield from _refresh_token(file)
@@ -35,6 +32,18 @@ def check(files: Iterable[File]) -> Iterator[Problem]:
         elif file.ref.type == _SETTINGS:
             yield from _scopes(file)
             yield from _too_many(file)
+
+
+def check_together(files: Iterable[File]) -> Iterator[Problem]:
+    """Yield what is wrong among the External Client Apps of all files together."""
+    files = list(files)
+    yield from _both_kinds(files)
+    yield from _parents(files)
+
+
+def facts(file: File) -> Hashable:
+    """Return what of a file `check_together` looks at, places apart."""
+    return value_of(file.root, _PARENT)
 
 
 def _both_kinds(files: list[File]) -> Iterator[Problem]:

@@ -133,6 +133,23 @@ SECURITY = (
         source="the forms in which Salesforce hands them out; observed",
     ),
     error(
+        "MD705",
+        "secret-in-repository",
+        why="What is committed stays in the history, in every clone, for ever. The "
+        "hook no-secrets looks for it in every file that is staged.",
+        remedy="Take it out, and change it if it was ever pushed. Where it is no "
+        "secret, write `pragma: allowlist secret because REASON` into the line, or "
+        "`pragma: allowlist nextline secret because REASON` into the line above.",
+        source="metadeploy; the marker: detect-secrets",
+    ),
+    error(
+        "MD706",
+        "local-state",
+        why="Private keys, tokens and emulated orgs' secrets are in .metadeploy/.",
+        remedy="`git rm -r --cached` the folder, and add .metadeploy/ to .gitignore.",
+        source="metadeploy",
+    ),
+    error(
         "MD711",
         "certificate-ended",
         why="Once its certificate has ended, no JWT that an app is asked with counts.",

@@ -15,14 +15,19 @@ _API_NAMED = ("ConnectedApp", "PermissionSet", "ExternalClientApplication")
 
 
 def check(files: Iterable[File]) -> Iterator[Problem]:
-    """Yield what is wrong with the names of all files together."""
+    """Yield what is wrong with each file's name by itself."""
+    for file in files:
+        if _has_api_name(file.ref.type):
+            yield from _api_name(file)
+        elif file.ref.type in schema.metadata_types():
+            yield from _path(file)
+
+
+def check_together(files: Iterable[File]) -> Iterator[Problem]:
+    """Yield the names that two files have."""
     first: dict[tuple[str, str], File] = {}
     for file in files:
         ref = file.ref
-        if _has_api_name(ref.type):
-            yield from _api_name(file)
-        elif ref.type in schema.metadata_types():
-            yield from _path(file)
         other = first.setdefault((ref.type, ref.full_name.casefold()), file)
         if other is not file:
             where, _ = other.source.locate(1)

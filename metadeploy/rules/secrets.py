@@ -5,25 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from metadeploy.leaks import tokens
 from metadeploy.model import Problem
 from metadeploy.rules.registry import RULES
 
-_PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----")
-
-# Their forms as Salesforce hands them out; a template's {{ }} cannot match.
-_TOKENS = (
-    (
-        "00D",
-        re.compile(r"\b00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?![\w.]{20,}"),
-        "a session id",
-    ),
-    ("5Aep861", re.compile(r"\b5Aep861[\w.]{20,}"), "a refresh token"),
-    (
-        "force://",
-        re.compile(r"\bforce://[^\s\"'<>{}@]+@[^\s\"'<>{}@]+"),
-        "a Salesforce CLI login URL",
-    ),
-)
+_PRIVATE_KEY = r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----"
 
 _WORDS = (
     *("secret", "password", "passwd", "passphrase", "privatekey", "private_key"),
@@ -33,12 +19,9 @@ _WORDS = (
 _NAMES = "|".join(_WORDS)
 # client_secret: abc123, in YAML; {% set client_secret = "abc123" %} or
 # <password>abc123</password>, in a template.
-_IN_YAML = re.compile(
-    rf"(?:{_NAMES})[\"']?\s*:\s+[\"']?([^\s\"'{{}}\[\],&*|>#]{{8,}})", re.IGNORECASE
-)
-_IN_TEMPLATE = re.compile(
-    rf"(?:{_NAMES})(?:[\"']?\s*[:=]\s*[\"']|>)([^\s\"'{{}}<>]{{8,}})(?=[\"'<])",
-    re.IGNORECASE,
+_IN_YAML = rf"(?i)(?:{_NAMES})[\"']?\s*:\s+[\"']?([^\s\"'{{}}\[\],&*|>#]{{8,}})"
+_IN_TEMPLATE = (
+    rf"(?i)(?:{_NAMES})(?:[\"']?\s*[:=]\s*[\"']|>)([^\s\"'{{}}<>]{{8,}})(?=[\"'<])"
 )
 _TELLING = 24
 
@@ -53,16 +36,15 @@ def scan(path: str, text: str) -> tuple[Problem, ...]:
 
 def _problems(path: str, text: str) -> Iterator[Problem]:
     # To look for plain words first takes a tenth of what the patterns take.
-    for match in _PRIVATE_KEY.finditer(text) if "-----BEGIN" in text else ():
+    for match in re.finditer(_PRIVATE_KEY, text) if "-----BEGIN" in text else ():
         yield _problem("MD214", path, text, match.start(), "a private key is written")
-    for start, pattern, what in _TOKENS:
-        for match in pattern.finditer(text) if start in text else ():
-            yield _problem("MD704", path, text, match.start(), f"{what} is written")
+    for match, what in tokens(text):
+        yield _problem("MD704", path, text, match.start(), f"{what} is written")
     lowered = text.lower()
     if not any(word in lowered for word in _WORDS):
         return
     pattern = _IN_YAML if path.endswith((".yaml", ".yml")) else _IN_TEMPLATE
-    for match in pattern.finditer(text):
+    for match in re.finditer(pattern, text):
         if _like_a_secret(match[1]):
             name = re.search(
                 r"[\w-]*$", text[max(match.start() - 80, 0) : match.start()]
