@@ -82,6 +82,7 @@ def test_a_run_is_reported_from_plan_to_rollback(runner, tmp_path):
     assert "derived, generation 1" in cell and "logged in by client_credentials" in cell
     said = ran("verify", "dev")
     assert "= as wanted" in said.cell("dev", "Portal")
+    assert "### <code>dev</code> <code>00D" in said.markdown
     assert "The org matches." in said.markdown
     assert said.gitlab == {"create": 0, "update": 0, "delete": 0}
     said = ran("drift", "dev")

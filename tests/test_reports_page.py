@@ -133,6 +133,15 @@ def test_what_most_orgs_have_is_said_once_and_marked():
     assert parsed(three_orgs()).get_element_by_id("brief").get("checked") is None
 
 
+def test_facts_have_columns_where_there_is_room():
+    apps = wanted_of(*(portal(name=f"App{n}") for n in range(4)))
+    many = Account("a", State.DONE, "", known=Known(apps, {}))
+    (table,) = parsed(Report("plan", (many,))).find_class("matrix")
+    assert table.get("class") == "matrix"
+    (table,) = parsed(three_orgs()).find_class("matrix")
+    assert table.get("class") == "matrix few"
+
+
 def test_an_org_unlike_most_differs():
     report = many_orgs(5)
     one = report.accounts[3]

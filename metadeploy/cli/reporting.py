@@ -174,7 +174,8 @@ def _account(result: Result[object], plan: Plan | None) -> Account:
         return _verified(found, value.verified)
     if isinstance(value, Verified):
         said = "The org matches." if value.ok else "The org does not match."
-        return replace(_verified(Account(org, State.DONE, ""), value), said=said)
+        account = Account(org, State.DONE, "", value.org_id)
+        return replace(_verified(account, value), said=said)
     if isinstance(value, Found):
         return _drifted(value)
     assert result.error is not None  # else there is a value

@@ -16,6 +16,9 @@ from metadeploy.reports.nodes import Child, add, node
 _LOOKED_AT = ("key", "access", "drift", "login", "certificate")
 _SIGNS = {"+": "add", "~": "change", "-": "gone", "-+": "gone", "!": "bad", "=": "calm"}
 
+# So many have room for facts in two columns.
+_FEW_APPS = 3
+
 Usual = Mapping[tuple[str, str], str]
 
 
@@ -83,7 +86,8 @@ def table(matrix: Matrix, drifted: bool) -> etree._Element:
     for row in matrix.rows:
         body.append(_row(matrix, row, drifted))
     caption = node("caption.hidden", "What is known of each app in each org")
-    return node("table.matrix", caption, node("thead", head), body)
+    few = ".few" if len(matrix.apps) <= _FEW_APPS else ""
+    return node(f"table.matrix{few}", caption, node("thead", head), body)
 
 
 def _usual_row(matrix: Matrix) -> etree._Element:
