@@ -9,17 +9,27 @@ import re
 from collections import Counter
 
 import pytest
-from fake_org import component
+from fake_org import component, holder
 from hypothesis import given
 from lxml import etree, html
 from msgspec.structs import replace
-from page_reports import AT, EVIL, REPORTS, hostile, many_orgs, portal, three_orgs
-from planning import wanted_of
+from page_reports import (
+    AT,
+    EVIL,
+    REPORTS,
+    hostile,
+    many_orgs,
+    planned,
+    portal,
+    three_orgs,
+)
+from planning import actual_of, wanted_of
 from test_reports import hostile as hostile_texts
 
 from metadeploy.diff import Action, Change, FieldChange
 from metadeploy.errors import ConfigError
 from metadeploy.model import Ref, Secret
+from metadeploy.proof import Proof
 from metadeploy.reports import page
 from metadeploy.reports.account import Account, Known, Report, State
 
@@ -131,6 +141,22 @@ def test_what_most_orgs_have_is_said_once_and_marked():
     assert len([e for e in calm if e.tag == "tr"]) == 18
     assert "only orgs that differ (2)" in texts(root)
     assert parsed(three_orgs()).get_element_by_id("brief").get("checked") is None
+
+
+def test_what_becomes_of_most_orgs_is_usual_and_alarms_never_are():
+    wanted = wanted_of(portal(), holder("P", "Portal"))
+    proofs = tuple(Proof("Portal", f, True, "", got_token=True) for f in ("a", "b"))
+    proofs += (Proof("Portal", "c", False, "no"),)
+    accounts = tuple(planned(o, wanted, actual_of(), proofs=proofs) for o in "abc")
+    root = parsed(Report("plan", accounts))
+    (usual,) = root.find_class("usual")
+    assert "access + PermissionSet P login logged in by a login logged in by b" in (
+        texts(usual)
+    )
+    cells = [texts(row) for row in root.xpath("//tr[starts-with(@class, 'org')]/td")]
+    assert all("! REFUSED by c: no" in cell for cell in cells)
+    shown = root.xpath("//tr[starts-with(@class, 'org')]//div[not(@class)]")
+    assert [texts(div) for div in shown] == ["login ! REFUSED by c: no"] * 3
 
 
 def test_facts_have_columns_where_there_is_room():

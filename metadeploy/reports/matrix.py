@@ -19,7 +19,7 @@ _SIGNS = {"+": "add", "~": "change", "-": "gone", "-+": "gone", "!": "bad", "=":
 # So many have room for facts in two columns.
 _FEW_APPS = 3
 
-Usual = Mapping[tuple[str, str], str]
+Usual = Mapping[str, Sequence[Fact]]
 
 
 class Row(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Row(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True):
-    """All orgs, the names of all apps, and by (app, fact) what most orgs have."""
+    """All orgs, the names of all apps, and of each what most orgs have."""
 
     rows: tuple[Row, ...]
     apps: tuple[str, ...]
@@ -55,23 +55,28 @@ class Matrix(Struct, frozen=True):
 
     def is_usual(self, app: App, fact: Fact) -> bool:
         """Whether most orgs have the same to tell of the app."""
-        same = self.usual.get((app.name, fact.name)) == fact.text
-        return same and fact.plain
+        return fact in self.usual.get(app.name, ())
 
 
 def _usual(rows: Sequence[Row]) -> Usual:
-    """Return by (app, fact) what more than half of the orgs that have the app say."""
-    texts: dict[tuple[str, str], Counter[str]] = {}
+    """Return of each app what more than half of the orgs that have it say of it.
+
+    Nothing that somebody has to look at is usual.
+    """
     having = Counter(name for row in rows for name in row.apps)
-    for row in rows:
-        for app in row.apps.values():
-            for fact in app.facts:
-                texts.setdefault((app.name, fact.name), Counter())[fact.text] += 1
-    found = {}
-    for place, counts in texts.items():
-        text, count = counts.most_common(1)[0]
-        if count >= 2 and count * 2 > having[place[0]]:
-            found[place] = text
+    counts = Counter(
+        (app.name, fact)
+        for row in rows
+        for app in row.apps.values()
+        for fact in dict.fromkeys(app.facts)
+        if not fact.alarm
+    )
+    found: dict[str, list[Fact]] = {}
+    for (name, fact), count in counts.items():
+        if count >= 2 and count * 2 > having[name]:
+            found.setdefault(name, []).append(fact)
+    for facts in found.values():
+        facts.sort(key=lambda fact: NAMES.index(fact.name))
     return found
 
 
@@ -82,7 +87,7 @@ def table(matrix: Matrix, drifted: bool) -> etree._Element:
         head.append(node("th", name, at={"scope": "col"}))
     body = node("tbody")
     if matrix.usual:
-        body.append(_usual_row(matrix))
+        body.append(_usual_row(matrix, drifted))
     for row in matrix.rows:
         body.append(_row(matrix, row, drifted))
     caption = node("caption.hidden", "What is known of each app in each org")
@@ -90,12 +95,11 @@ def table(matrix: Matrix, drifted: bool) -> etree._Element:
     return node(f"table.matrix{few}", caption, node("thead", head), body)
 
 
-def _usual_row(matrix: Matrix) -> etree._Element:
+def _usual_row(matrix: Matrix, drifted: bool) -> etree._Element:
     row = node("tr.usual", node("th", "Most orgs", at={"scope": "row"}))
     for app in matrix.apps:
-        said = ((n, matrix.usual.get((app, n), "")) for n in NAMES)
-        facts = (Fact(name, text) for name, text in said if text)
-        row.append(node("td", node("dl", *(_fact(f, False, False) for f in facts))))
+        facts = matrix.usual.get(app, ())
+        row.append(node("td", node("dl", *(_fact(f, False, drifted) for f in facts))))
     return row
 
 
