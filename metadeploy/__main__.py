@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
     words = sys.argv[1:]
-    if "hooks" in words or "validate" in words:
+    if command_of(words) in ("hooks", "validate"):
         gc.disable()  # they end before there is much to collect
         from metadeploy.late import let_wait
 
@@ -22,6 +23,17 @@ def main() -> NoReturn:
     from metadeploy.cli import main as start
 
     start()
+
+
+def command_of(words: Sequence[str]) -> str:
+    """Return the command that words ask for, "" for none; an org may be named so."""
+    rest = iter(words)
+    for word in rest:
+        if word in ("-C", "--project"):
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _hook(name: str, folders: list[str]) -> None:
