@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
+from deploys import (
+    APP,
+    GRANT,
+    LOST,
+    MASTER,
+    PORTAL,
+    SET,
+    client_app,
+    deployed,
+    no_master,
+    planned,
+    run,
+    wanted_of,
+)
 from fake_org import (
     DEPLOY,
     ORG,
@@ -19,8 +31,7 @@ from fake_org import (
 )
 from msgspec.structs import replace
 
-from metadeploy import deploy as flow
-from metadeploy import failpoint, keys, planning, reading
+from metadeploy import keys, planning, reading
 from metadeploy.access import raise_access
 from metadeploy.diff import AccessChange, Action
 from metadeploy.errors import (
@@ -29,7 +40,6 @@ from metadeploy.errors import (
     DeployFailed,
     DeployTimeout,
     LostAnswer,
-    MetadeployError,
     OutOfTime,
     PlanRefused,
     StalePlan,
@@ -43,22 +53,10 @@ from metadeploy.model import (
     Component,
     DeployOptions,
     Ref,
-    Secret,
     Source,
 )
 from metadeploy.plan import OrgFacts, make_plan
 from metadeploy.target import Limits
-from metadeploy.wanted import Wanted
-
-MASTER = Secret("m" * 32)
-APP = Ref("ConnectedApp", "Portal")
-SET = Ref("PermissionSet", "Portal_API")
-GRANT = AccessChange("Portal", SET, Action.GRANT)
-PORTAL = (app(), holder("Portal_API", "Portal"))
-
-
-def wanted_of(*components, choices=None):
-    return Wanted.of("dev", "66.0", raise_access(components), choices or {})
 
 
 @pytest.fixture
@@ -69,37 +67,6 @@ def org():
 @pytest.fixture
 def journal(org):
     return FakeJournal(org.log)
-
-
-def master():
-    return MASTER
-
-
-def no_master():
-    raise ConfigError("no master")
-
-
-def planned(org, *components, **how):
-    """The plan of these components, without the flow's own questions to the org."""
-    actual = reading.read_actual(org.target(), wanted_of(*components))
-    made = make_plan(actual, wanted_of(*components), **how)
-    org.log.clear()
-    org.slept.clear()
-    org.steps.clear()
-    return made
-
-
-def deployed(org, *components):
-    """Have the org match these components, without a word in the log."""
-    plan = planned(org, *components)
-    flow.deploy(org.target(), plan, FakeJournal([]), master)
-    for seen in (org.log, org.sent, org.slept, org.steps):
-        seen.clear()
-    return plan
-
-
-def run(org, journal, plan, *, key=master, **how):
-    return flow.deploy(org.target(), plan, journal, key, **how)
 
 
 # What happens, in which order.
@@ -350,9 +317,6 @@ def test_a_session_that_ends_leaves_the_outcome_open(org, journal):
 
 
 # Sending.
-
-
-LOST = LostAnswer("reset")
 
 
 def test_a_lost_answer_is_found_again(org, journal):
@@ -711,22 +675,6 @@ def test_an_org_that_does_not_say_refuses_nothing(org, answers):
     assert planning.plan(org.target(), wanted_of(*PORTAL)).refusals == ()
 
 
-def client_app(name, label="Portal"):
-    parent = f"<externalClientApplication>{name}</externalClientApplication>"
-    return (
-        component(
-            Ref("ExternalClientApplication", name),
-            "<contactEmail>a@example.com</contactEmail><distributionState>Local"
-            f"</distributionState><label>{label}</label>",
-        ),
-        component(
-            Ref("ExtlClntAppOauthConfigurablePolicies", f"{name}_oauthPlcy"),
-            f"{parent}<label>{label}</label>"
-            "<permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType>",
-        ),
-    )
-
-
 def test_an_app_of_the_other_kind_is_in_the_way(org):
     deployed(org, *PORTAL)
     made = planning.plan(org.target(), wanted_of(*client_app("Portal")))
@@ -785,170 +733,3 @@ def test_an_org_that_refuses_the_key_is_sent_none(org, journal):
     assert b"consumer" not in second
     assert outcome.own_keys == ("Portal",)
     assert journal.status == "Verified"
-
-
-# Going on from where a run stopped.
-
-
-def stopped(org, journal, plan, *, at=None, **faults):
-    """Run a plan until something stops it; return the run as the journal has it."""
-    org.faults.update(faults)
-    with pytest.raises((MetadeployError, Killed)), dying(at):
-        run(org, journal, plan)
-    org.faults.clear()
-    return flow.Unfinished("run1", plan, DeployOptions(), tuple(journal.sends))
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-@contextmanager
-def dying(at):
-    """Have the process die when it reaches a moment."""
-
-    def watch(name):
-        if name == at:
-            raise Killed(name)
-
-    before, failpoint.watcher = failpoint.watcher, watch
-    try:
-        yield
-    finally:
-        failpoint.watcher = before
-
-
-def go_on(org, journal, unfinished, *components, key=master):
-    wanted = wanted_of(*components)
-
-    def replan():
-        return make_plan(reading.read_actual(org.target(), wanted), wanted)
-
-    return flow.resume(org.target(), unfinished, journal, key, replan=replan)
-
-
-MOMENTS = ["begun", "sending", "answered", "sent", "polled", "deployed", "settled"]
-
-
-@pytest.mark.parametrize("at", [*MOMENTS, "verified"])
-@pytest.mark.parametrize("package", [PORTAL, client_app("Portal")], ids=["one", "two"])
-def test_a_run_that_died_is_taken_to_its_end(org, journal, at, package):
-    plan = planned(org, *package)
-    unfinished = stopped(org, journal, plan, at=at)
-    outcome = go_on(org, journal, unfinished, *package)
-    assert outcome.verified.ok
-    assert journal.status == "Verified"
-    folders = [one.folder for one in org.taken]
-    assert len(folders) == len(set(folders)), "something was sent twice"
-    assert len(org.sent) == (1 if package is PORTAL else 2)
-
-
-def test_a_run_whose_answer_is_lost_goes_on_later(org, journal):
-    plan = planned(org, *PORTAL)
-    lost = {"deploy answer": [LOST], "deploys": [None, *[LOST] * 9]}
-    unfinished = stopped(org, journal, plan, **lost)
-    assert go_on(org, journal, unfinished, *PORTAL).verified.ok
-    assert len(org.sent) == 1
-
-
-def test_a_run_whose_package_the_org_never_got_goes_on(org, journal):
-    plan = planned(org, *PORTAL)
-    lost = {"deploy": [LOST], "deploys": [None, *[LOST] * 9]}
-    unfinished = stopped(org, journal, plan, **lost)
-    assert org.sent == []
-    assert go_on(org, journal, unfinished, *PORTAL).verified.ok
-    assert len(org.sent) == 1
-
-
-def test_a_run_that_waits_no_longer_goes_on_later(org, journal):
-    plan = planned(org, *PORTAL)
-    org.statuses, org.limits = [*[result("InProgress")] * 9, result()], Limits(until=5)
-    unfinished = stopped(org, journal, plan)
-    org.limits = Limits()
-    assert go_on(org, journal, unfinished, *PORTAL).result.id == DEPLOY
-
-
-def test_a_run_of_which_nothing_was_sent_needs_the_org_as_it_was(org, journal):
-    plan = planned(org, *PORTAL)
-    unfinished = stopped(org, journal, plan, at="begun")
-    deployed(org, app(label="Moved"))
-    with pytest.raises(StalePlan, match="nothing of run run1 was sent"):
-        go_on(org, journal, unfinished, *PORTAL)
-    assert journal.status == "NotSent"
-    assert org.sent == []
-
-
-def test_a_run_that_only_gave_access_by_records_goes_on(org, journal):
-    """What it did before it died is not to be done any more: that is no other org."""
-    for name in ("Data Loader", "Other"):
-        org.installed[name] = f"0H400000000090{len(name):1x}AAA"[:18]
-    package = (holder("Portal_API", "Data Loader", "Other"),)
-    org.kept[SET] = raise_access([holder("Portal_API")]).components[0]
-    plan = planned(org, *package)
-    unfinished = stopped(org, journal, plan, at="begun")
-    org.access = {"Data Loader": {SET}}
-    outcome = go_on(org, journal, unfinished, *package)
-    assert outcome.repaired == (AccessChange("Other", SET, Action.GRANT),)
-    assert (journal.status, org.sent) == ("Verified", [])
-
-
-def test_a_run_by_records_does_not_take_back_what_others_gave(org, journal):
-    org.installed["Data Loader"] = "0H4000000000900AAA"
-    package = (holder("Portal_API", "Data Loader"), holder("Old", "-Data Loader"))
-    for one in raise_access([holder("Portal_API"), holder("Old")]).components:
-        org.kept[one.ref] = one
-    plan = planned(org, *package)
-    unfinished = stopped(org, journal, plan, at="begun")
-    org.access = {"Data Loader": {Ref("PermissionSet", "Old")}}
-    with pytest.raises(StalePlan):
-        go_on(org, journal, unfinished, *package)
-
-
-def test_a_run_that_failed_meanwhile_ends_as_failed(org, journal):
-    plan = planned(org, *PORTAL)
-    unfinished = stopped(org, journal, plan, at="sent")
-    org.statuses = [result("Failed", messages=(failure(SET, "no licence"),))]
-    with pytest.raises(DeployFailed):
-        go_on(org, journal, unfinished, *PORTAL)
-    assert journal.status == "Failed"
-
-
-def test_a_run_that_only_waited_for_its_keys_to_be_refused(org, journal):
-    """The org refuses a key; what is sent again has those of the other apps."""
-    package = (*PORTAL, app("Billing"))
-    plan = planned(org, *package)
-    refused = failure(APP, "You cannot provide a Consumer Key")
-    org.statuses = [result("Failed", messages=(refused,)), result()]
-    unfinished = stopped(org, journal, plan, at="sent")
-    outcome = go_on(org, journal, unfinished, *package)
-    assert outcome.own_keys == ("Portal",)
-    (billing,) = (c for c in org.sent[1] if c.ref.full_name == "Billing")
-    key = keys.derive(MASTER, ORG, "Billing", 1).consumer_key
-    assert f"<consumerKey>{key}<".encode() in billing.body
-
-
-def test_an_org_that_cannot_be_asked_is_left_for_later(org, journal):
-    plan = planned(org, *PORTAL)
-    org.faults["facts"] = [LOST] * 9
-    with pytest.raises(Unverified) as caught:
-        run(org, journal, plan)
-    assert journal.status == "Deployed"
-    assert f"Deploy {DEPLOY} had succeeded by then." in caught.value.hint
-
-
-def test_access_whose_answer_is_lost_is_looked_at_again(org, journal):
-    plan = planned(org, *PORTAL)
-    org.ignores_lists = True
-    org.faults["grant"] = [LOST]
-    outcome = run(org, journal, plan)
-    assert outcome.repaired == (GRANT,)
-    assert org.access == {"Portal": {SET}}
-
-
-def test_access_that_cannot_be_given_is_left_for_later(org, journal):
-    plan = planned(org, *PORTAL)
-    org.ignores_lists = True
-    org.faults["grant"] = [LOST] * 9
-    with pytest.raises(Unverified, match="when it is to give access"):
-        run(org, journal, plan)
-    assert journal.status == "Deployed"
