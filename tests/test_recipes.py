@@ -176,6 +176,25 @@ def test_a_fork_gets_no_plan(place, github):
     assert not any("upload-sarif" in name for name in names)
 
 
+def test_a_command_that_is_proposed_is_not_run(place, github):
+    ran = place.folder / "ran"
+    change(place)
+    login = (
+        "{flow: access_token, url: https://acme.my.salesforce.com,"
+        f" access_token: {{command: [touch, {ran}]}}}}"
+    )
+    (place.first / "orgs/evil.yaml").write_text(
+        f"kind: sandbox\norg_id: 00DWs000003xYZ1MAM\nlogin: {login}\n"
+        "values: {integration_user: a@b.c}\n"
+    )
+    event, ref = proposed(place)
+    well(github.run(PLAN, event, ref=ref))
+    with place.machine(ref=ref) as machine:
+        done = machine.run("metadeploy plan evil", "bash -e")
+    assert done.code == 1 and "it is not trusted" in done.err
+    assert not ran.exists()
+
+
 def test_a_merge_is_deployed_and_noted(place, github):
     first = git(place.far, "rev-parse", "main")
     ran = well(github.run(DEPLOY, {}))
