@@ -19,6 +19,8 @@ smartquotes = False
 
 html_theme = "furo"
 html_copy_source = False
+html_css_files = ["terminal.css"]
+html_static_path = ["_static"]
 html_show_copyright = False
 html_show_sphinx = False
 html_theme_options = {
@@ -59,6 +61,7 @@ _SECTIONS = {
         "oauth-errors",
         "reference/json",
         "reports",
+        "reference/python",
         "reference/environment",
         "terminal",
         "logins",

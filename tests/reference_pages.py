@@ -11,6 +11,8 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,28 @@ import click
 
 import metadeploy
 from metadeploy import cli, orgfile, orgschema
+from metadeploy.adopt import Adopted
+from metadeploy.api import Orgs, Result
+from metadeploy.deploy import Outcome
+from metadeploy.diff import AccessChange, Change
+from metadeploy.doctor import Check
 from metadeploy.errors import MetadeployError
+from metadeploy.model import DeployMessage, DeployOptions, DeployResult
+from metadeploy.plan import Plan, Refusal, Risk
+from metadeploy.project import Project
+from metadeploy.promotion import (
+    Between,
+    Commit,
+    Entry,
+    Found,
+    Log,
+    Promoted,
+    Promotion,
+)
+from metadeploy.proof import Proof
+from metadeploy.runs import Canceled, Followed, Run, Runs, Shown
+from metadeploy.verify import Verified
+from metadeploy.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = "python tests/reference_pages.py"
@@ -419,7 +442,81 @@ def environment() -> str:
     return "\n".join([*head, *_table("variable | means", rows), FURTHER])
 
 
+# -- Python
+
+# The way in, and what comes back: what a script needs to know.
+PUBLIC: Mapping[str, tuple[type, ...]] = {
+    "Orgs": (Orgs, Result),
+    "Projects on disk": (Workspace, Project),
+    "Plans": (Plan, Change, AccessChange, Refusal, Risk),
+    "Deploys": (DeployOptions, Outcome, Verified, Proof, DeployResult, DeployMessage),
+    "Runs": (Runs, Run, Shown, Followed, Canceled),
+    "Promotion": (Promotion, Promoted, Between, Found, Log, Entry, Commit),
+    "Checks of an org": (Check,),
+    "Adopting": (Adopted,),
+}
+
+
+def python() -> str:
+    """Return the page of the Python API."""
+    return "\n".join(_python())
+
+
+def _python() -> Iterator[str]:
+    yield "# Python API\n"
+    yield (
+        "What the command line does, as functions; it is one caller of them. [Provision"
+        " customers' orgs from a script](../how-to/provision.md) shows how they go"
+        " together. Values are frozen; what goes wrong is one of the"
+        " [errors](errors.md#errors).\n"
+    )
+    yield _NOTE
+    for title, kinds in PUBLIC.items():
+        yield f"## {title}\n"
+        for kind in kinds:
+            yield from _class(kind)
+
+
+def _class(kind: type) -> Iterator[str]:
+    yield f"### {kind.__name__}\n"
+    yield f"`from {kind.__module__} import {kind.__name__}`\n"
+    yield from _prose(inspect.cleandoc(kind.__doc__ or ""))
+    fields = [
+        (f"`{name}`", f"`{annotation}`")
+        for name, annotation in inspect.get_annotations(kind).items()
+        if not name.startswith("_")
+    ]
+    if fields:
+        yield from _table("field | is", fields)
+    for name, member in vars(kind).items():
+        function = member.fget if isinstance(member, property) else member
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        if not function.__doc__:
+            continue
+        yield f"```python\n{_signature(name, member)}\n```\n"
+        yield from _prose(inspect.cleandoc(function.__doc__))
+
+
+def _signature(name: str, member: Any) -> str:
+    function = member.fget if isinstance(member, property) else member
+    (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(found, ast.FunctionDef) and found.returns is not None
+    returns = ast.unparse(found.returns)
+    if isinstance(member, property):
+        return f"{name}: {returns}"
+    found.args.args = [a for a in found.args.args if a.arg != "self"]
+    arguments = ast.unparse(found.args)
+    line = f"{name}({arguments}) -> {returns}"
+    if len(line) > 79:
+        parts = re.split(r", (?=\*|\w+:)", arguments)
+        inner = "".join(f"    {part},\n" for part in parts)
+        line = f"{name}(\n{inner}) -> {returns}"
+    return line
+
+
 PAGES = {
+    "docs/reference/python.md": python,
     "docs/reference/commands.md": commands,
     "docs/reference/org-file.md": org_file,
     "docs/reference/errors.md": errors,
