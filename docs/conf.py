@@ -40,6 +40,7 @@ _SECTIONS = {
         "how-to/prove-logins",
         "how-to/external-client-apps",
         "how-to/promote",
+        "how-to/hooks",
         "how-to/branches",
         "how-to/undo-and-resume",
         "how-to/provision",
