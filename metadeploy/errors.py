@@ -38,7 +38,7 @@ class InvalidMetadata(MetadeployError):
 class PlanRefused(MetadeployError):
     """The plan asks for what has to be allowed by name first."""
 
-    hint = "Nothing was sent. Read the plan again, then allow it by the flag named."
+    hint = "Nothing was sent. Each line says what to do; read the plan again first."
 
     def __init__(self, refusals: Iterable[str]) -> None:
         self.refusals = tuple(refusals)
