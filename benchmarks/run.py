@@ -29,6 +29,7 @@ from table import Group, Ratio, Row, peak_ratio, row, wall_ratio
 
 HERE = Path(__file__).resolve().parent
 HELP, VALIDATE, HOOK, OF_SF, OF_BARE = 6.0, 10.0, 1 / 5, 1 / 3, 1.5
+WHOLE_HOOK = 10.0
 FLAT, GENERIC = 1.1, 1 / 5
 
 
@@ -62,33 +63,59 @@ def startup(bench: Bench) -> Group:
         shutil.copytree(ROOT / name, example / name)
     twenty = write_project(bench.folder / "twenty", 20, ["dev"])
     validate = bench.command(twenty, "validate")
+    hook = str(_hooked(bench, twenty, "edited", edit=True))
+    idle = str(_hooked(bench, twenty, "idle", edit=False))
     peers = [
         Peer("python -c pass", [bench.python, "-c", "pass"]),
         Peer("metadeploy --help", [bench.metadeploy, "--help"]),
         Peer("metadeploy --version", [bench.metadeploy, "--version"]),
         Peer("validate, 20 components", validate),
         Peer("validate, example project", bench.command(example, "validate")),
+        Peer("git hook, a template staged", [hook], Path(hook).parents[2]),
+        Peer("git hook, nothing of ours staged", [idle], Path(idle).parents[2]),
         Peer("the libraries of validate", [bench.python, "-c", f"import {_OFFLINE}"]),
         Peer("the libraries of deploy", [bench.python, "-c", f"import {_ONLINE}"]),
     ]
-    python, help_, version, small, shown, *floors = in_turns(peers, bench.runs)
+    python, help_, version, small, shown, *rest = in_turns(peers, bench.runs)
+    edited, idled, *floors = rest
     rows = [
         row(python),
         row(help_, wall_ratio(help_, python, HELP)),
         row(version, wall_ratio(version, python)),
         row(small, wall_ratio(small, python, VALIDATE)),
         row(shown, wall_ratio(shown, python)),
+        row(edited, wall_ratio(edited, python, WHOLE_HOOK)),
+        row(idled, wall_ratio(idled, python)),
         *(row(floor, wall_ratio(floor, python)) for floor in floors),
     ]
     if bench.sf is not None:
         env = bench.sf.env()
         pair = [
-            Peer("validate, as a hook", validate),
+            Peer("git hook, a template staged", [hook], Path(hook).parents[2]),
             Peer("sf --version", bench.sf.version(), extra_env=env),
         ]
-        hook, sf = in_turns(pair, bench.times(7))
-        rows += [row(sf), row(hook, wall_ratio(hook, sf, HOOK))]
+        hooked, sf = in_turns(pair, bench.times(7))
+        rows += [row(sf), row(hooked, wall_ratio(hooked, sf, HOOK))]
     return Group("Start", rows)
+
+
+def _hooked(bench: Bench, project: Path, name: str, *, edit: bool) -> Path:
+    """Return the installed pre-commit of a copy of a project where something is staged.
+
+    edit: a template; else a file that is no concern of ours.
+    """
+    folder = bench.folder / name
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns(".metadeploy"))
+    who = ("-c", "user.name=Ann", "-c", "user.email=ann@acme.example")
+    for words in (("init", "-q"), ("add", "."), (*who, "commit", "-qm", "First")):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    install_ = bench.command(folder, "hooks", "install")
+    subprocess.run(install_, env=environment(), check=True, capture_output=True)
+    changed = next((folder / "templates").glob("permissionsets/*")) if edit else None
+    with (changed or folder / "README.md").open("a") as file:
+        file.write("<!-- another -->\n")
+    subprocess.run(["git", "add", "."], cwd=folder, check=True, capture_output=True)
+    return folder / ".git/hooks/pre-commit"
 
 
 def deploy(bench: Bench, components: int, *, varying: bool = True) -> Group:

@@ -2,7 +2,8 @@
 
 A start is mostly imports, and libraries import at theirs what only few of their users
 need: Jinja's cache of bytecode, say, all that makes temporary files. Python's own
-LazyLoader has a module load when it is first touched; nothing else is otherwise.
+LazyLoader has a module load when it is first touched, or imported a second time;
+nothing else is otherwise.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from types import ModuleType
 LATE = frozenset(
     {
         "base64",
+        "ipaddress",
+        "json",
         "linecache",
-        "lxml._elementpath",
+        "locale",
         "msgspec.inspect",
         "msgspec.json",
         "msgspec.msgpack",
@@ -26,7 +29,9 @@ LATE = frozenset(
         "msgspec.yaml",
         "ntpath",
         "pprint",
+        "signal",
         "tempfile",
+        "tokenize",
     }
 )
 

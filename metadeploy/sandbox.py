@@ -30,9 +30,9 @@ _MAX_REPEAT = 1_000_000
 _MAX_WIDTH = 999
 # XML 1.0 §2.2: these cannot be written in XML at all, not even escaped.
 _ILLEGAL = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
-_ILLEGAL_TEXT = re.compile(f"[{_ILLEGAL}\ufdd0\ufdd1]")
+_ILLEGAL_TEXT = f"[{_ILLEGAL}\ufdd0\ufdd1]"
 # The two noncharacters between them mark lines of templates in what macros made.
-_ILLEGAL_MARKUP = re.compile(f"[{_ILLEGAL}]")
+_ILLEGAL_MARKUP = f"[{_ILLEGAL}]"
 
 # `safe` and `xmlattr` go around the escaping, `random` around determinism, `pprint`
 # and `tojson` print Python or JavaScript where XML is wanted; the others lay out text,
@@ -306,7 +306,7 @@ def _finalize(context: Context, value: object) -> object:
     assert isinstance(environment, Sandbox)
     environment.spend(len(text))
     markup = isinstance(text, Markup)
-    if illegal := (_ILLEGAL_MARKUP if markup else _ILLEGAL_TEXT).search(text):
+    if illegal := re.search(_ILLEGAL_MARKUP if markup else _ILLEGAL_TEXT, text):
         code = ord(illegal[0])
         raise ValueError(f"a value holds the control character U+{code:04X}")
     if not markup and "\r" in text:  # XML would read it back as \n (XML 1.0 §2.11)

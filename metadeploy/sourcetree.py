@@ -6,7 +6,6 @@ can compare element by element, as files or, with .j2, as templates.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 
@@ -51,6 +50,8 @@ def source_api_version(text: str) -> str | None:
 
 
 def _project(text: str) -> dict[str, object]:
+    import json  # few projects have such a file
+
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

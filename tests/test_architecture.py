@@ -515,3 +515,61 @@ def test_real_orgs_need_no_emulator():
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == []
+
+
+HOOK = ("hooks", "run", "pre-commit")
+
+
+def in_a_repository(project, *, commit=True):
+    """Stage all of a project; return the project."""
+    who = ("-c", "user.name=Ann", "-c", "user.email=ann@acme.example")
+    steps = [("init", "-q"), ("add", ".")]
+    steps += [(*who, "commit", "-qm", "First")] if commit else []
+    for words in steps:
+        subprocess.run(["git", "-C", str(project), *words], check=True)
+    return project
+
+
+def test_a_hook_with_nothing_to_do_loads_next_to_nothing(project):
+    in_a_repository(project)
+    (project / "README.md").write_text("x")
+    subprocess.run(["git", "-C", str(project), "add", "."], check=True)
+    found = loaded(*HOOK, at=project)
+    assert {"metadeploy.leaks", "metadeploy.repository"} <= found
+    heavy = {*HEAVY, "click", "jinja2", "lxml", "msgspec", "ruamel"} - {"subprocess"}
+    assert {m for m in found if m.partition(".")[0] in heavy} == set()
+
+
+def test_a_hook_loads_what_renders_and_judges_but_no_command_line(project):
+    found = loaded(*HOOK, at=in_a_repository(project, commit=False))
+    assert {"jinja2", "lxml", "msgspec", "ruamel.yaml", "metadeploy.narrow"} <= found
+    heavy = {m for m in found if m.partition(".")[0] in {*HEAVY, "click"}}
+    assert heavy <= {"subprocess"}
+    assert not {
+        m for m in found if m.startswith(("metadeploy.emulat", "metadeploy.cli"))
+    }
+
+
+def test_what_waits_is_not_touched_by_a_hook(project):
+    """What a list of ours says is late and is not would be loaded all the same."""
+    program = """
+import sys
+from metadeploy import late
+late.let_wait()
+before = set(sys.modules)
+from pathlib import Path
+from metadeploy import hooking
+assert not hooking.run("pre-commit", [], Path()).errors
+waiting = {
+    name
+    for name in late.LATE & sys.modules.keys()
+    if object.__getattribute__(sys.modules[name], "__class__").__name__ == "_LazyModule"
+}
+print(*sorted((late.LATE & sys.modules.keys()) - waiting - before))
+import json
+assert json.loads("[1]") == [1], "and it is there when it is used"
+"""
+    at = in_a_repository(project, commit=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=at, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("\n", "")

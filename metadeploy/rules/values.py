@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -165,6 +164,8 @@ def _positive(name: str, text: str) -> Iterator[Finding]:
 def _ip_range(start: str, end: str) -> Iterator[Finding]:
     if not start or not end:
         return
+    import ipaddress  # few apps name ranges, and to load it takes a while
+
     try:
         low, high = ipaddress.ip_address(start), ipaddress.ip_address(end)
     except ValueError as error:
