@@ -134,6 +134,7 @@ CLI: dict[str, set[str]] = {
     "cli.hooks": {"hookfiles", "hooking", "repository"},
     "cli.interrupt": {API},
     "cli.keys": {API, APP_KEYS, "master", "secretsource", "userconfig"},
+    "cli.obeyed": set(),
     "cli.offline": {API, "history", "privatefile"},
     "cli.options": {"privatefile", "workspace"},
     "cli.output": set(),

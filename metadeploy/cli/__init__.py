@@ -23,6 +23,9 @@ from metadeploy.errors import (
 
 USAGE, UNKNOWN, PARTLY, DIFFERS, INTERRUPTED = 64, 69, 68, 2, 130
 
+# Who obeys lines of our output: GitHub, Azure Pipelines, TeamCity.
+RUNNERS = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
+
 # Set in a command's context when all is to be shown.
 DEBUG = "metadeploy.debug"
 
@@ -121,6 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.excepthook = lambda kind, error, where: _bug(error, words)
     _have_no_core()
+    if any(name in os.environ for name in RUNNERS):
+        from metadeploy.cli.obeyed import guard
+
+        guard()
     _leave(run(words))
 
 

@@ -36,7 +36,7 @@ def stoppable(
             _say(_FIRST)
             return
         orgs = joined(names) if len(names) < 4 else f"{len(names)} orgs"
-        what = f"left before the end of it: {orgs}"
+        what = " ".join(f"left before the end of it: {orgs}".split())
         hint = f"`metadeploy runs resume {' '.join(names[:3])}` goes on from there."
         if as_json:
             write_json(error_document(command, f"{what}. {hint}", UNKNOWN))

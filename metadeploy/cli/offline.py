@@ -15,9 +15,11 @@ from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
     Json,
+    annotate,
     document,
     problem_json,
     shown,
+    unobeyed_json,
     write_json,
 )
 from metadeploy.cli.terminal import columns, page_width, wrapped
@@ -111,8 +113,9 @@ def validate(
         }
         write_json(document("validate", body))
         return 1 if errors else 0
+    say = annotate if form == "github" else click.echo
     for line in _lines(form, problems, quiet, workspace.root):
-        click.echo(line)
+        say(line)
     warnings = options.counted(len(problems) - len(errors), "warning")
     checked = f"{options.counted(len(names), 'org')} checked"
     found = options.counted(len(errors), "error")
@@ -132,9 +135,9 @@ def _lines(
 
     found = findings(problems, quiet, folder=options.in_repository(root))
     if form == "sarif":
-        return [sarif.text(found, __version__)]
+        return [unobeyed_json(sarif.text(found, __version__))]
     if form == "gitlab":
-        return [gitlab.code_quality(found)]
+        return [unobeyed_json(gitlab.code_quality(found))]
     return github.problems(found)
 
 

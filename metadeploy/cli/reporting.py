@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from metadeploy import keys
 from metadeploy.api import Orgs, Result
 from metadeploy.cli import options
-from metadeploy.cli.output import error_text
+from metadeploy.cli.output import annotate, error_text
 from metadeploy.deploy import Outcome
 from metadeploy.errors import (
     DeployFailed,
@@ -90,7 +90,7 @@ class Reports:
         if kind == _TO_GITHUB:
             # Its runner reads both; stdout belongs to the command.
             for line in github.results(made):
-                click.echo(line, err=True)
+                annotate(line, err=True)
             summary_of_job = os.environ.get("GITHUB_STEP_SUMMARY")
             if summary_of_job:
                 options.append(Path(summary_of_job), markdown.text(made))
