@@ -111,6 +111,24 @@ def ref(folder: Path, name: str) -> str:
         return ""
 
 
+def names(folder: Path) -> list[str]:
+    """Return the names of branches, those of remotes too, and tags; [] without git."""
+    places = ("refs/heads", "refs/tags", "refs/remotes")
+    return _lines(folder, "for-each-ref", "--format=%(refname:short)", *places)
+
+
+def remotes(folder: Path) -> list[str]:
+    """Return the names of remote repositories; [] without git."""
+    return _lines(folder, "remote")
+
+
+def _lines(folder: Path, *arguments: str) -> list[str]:
+    try:
+        return _git(folder, *arguments).decode("utf-8", "replace").splitlines()
+    except GitError:
+        return []
+
+
 def set_ref(folder: Path, name: str, commit: str) -> None:
     """Have a full ref name point at a commit; "" takes it away. Raises GitError."""
     if commit:

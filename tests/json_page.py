@@ -76,6 +76,7 @@ runs cancel dev
 runs resume dev
 runs list nobody
 emulator reset prod
+completion bash
 """
 
 # By a field's name, or by that of what it is in and its own where one name means two.
@@ -84,6 +85,8 @@ MEANS = {
     "orgs.orgs": "one for each org",
     "validate.orgs": "the orgs that were checked",
     "org": "the org file's name",
+    "shell": "which one",
+    "script": "what the shell is to run",
     "orgId": "18 characters; null where not known",
     "error": "why the command failed; nothing else beside it",
     "orgs.error": "why this org failed; not there if it did not",

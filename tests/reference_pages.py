@@ -416,6 +416,10 @@ VARIABLES = {
     "CLICOLOR_FORCE": "The same.",
     "TERM": "`dumb`: no colours, and no progress that moves.",
     "COLUMNS": "How wide to write: what a terminal does not say, or a pipe.",
+    "GITHUB_ACTIONS": "Its runner reads the output: no text of an org"
+    " [gives it orders](../terminal.md#what-a-ci-runner-would-obey).",
+    "TF_BUILD": "The same, in Azure Pipelines.",
+    "TEAMCITY_VERSION": "The same, in TeamCity.",
     "GITHUB_STEP_SUMMARY": "Where `--report github` adds its summary; GitHub sets it.",
     "PRE_COMMIT": "Set by pre-commit: with nothing staged, hooks look at all files.",
     "PRE_COMMIT_TO_REF": "The commit that is pushed, for `hooks run render`; likewise.",

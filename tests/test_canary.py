@@ -49,6 +49,8 @@ def drives(at):
     """Yield (words, whether it ends well); a function is something done in between."""
     yield "init ../other", True
     yield "init certs/portal.crt", False
+    yield "completion bash", True
+    yield "completion no-such", False
     yield "orgs", True
     yield "orgs nobody", False
     yield "validate", True

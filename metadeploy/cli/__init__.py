@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -23,8 +23,11 @@ from metadeploy.errors import (
 
 USAGE, UNKNOWN, PARTLY, DIFFERS, INTERRUPTED = 64, 69, 68, 2, 130
 
-# Who obeys lines of our output: GitHub, Azure Pipelines, TeamCity.
-RUNNERS = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
+# The variable by which a shell asks for completions.
+COMPLETE = "_METADEPLOY_COMPLETE"
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Set in a command's context when all is to be shown.
 DEBUG = "metadeploy.debug"
@@ -52,6 +55,7 @@ COMMANDS = {
     "certs": ("certs", "Make certificates, and list when they expire."),
     "trust": ("trust", "Let the commands run that org files name."),
     "hooks": ("hooks", "Check each commit and push by git hooks."),
+    "completion": ("completion", "Print a script that completes at your shell."),
     "emulator": ("emulator", "Serve, reset or enter emulated orgs."),
 }
 
@@ -88,6 +92,14 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _folders(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from metadeploy.cli import completing
+
+    return completing.folders(ctx, param, incomplete)
+
+
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
@@ -97,6 +109,7 @@ class _Commands(click.Group):
     "-C",
     "--project",
     "folder",
+    shell_complete=_folders,
     metavar="DIR",
     default=".",
     help="The project, or a folder in it. [default: .]",
@@ -124,11 +137,31 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.excepthook = lambda kind, error, where: _bug(error, words)
     _have_no_core()
-    if any(name in os.environ for name in RUNNERS):
+    if COMPLETE in os.environ:
+        _complete(os.environ[COMPLETE])
+    if _runner_listens():
         from metadeploy.cli.obeyed import guard
 
         guard()
     _leave(run(words))
+
+
+def _runner_listens() -> bool:
+    """Tell whether lines of our output may be obeyed: GitHub, Azure, TeamCity."""
+    return bool(
+        os.environ.get("GITHUB_ACTIONS")
+        or os.environ.get("TF_BUILD")
+        or os.environ.get("TEAMCITY_VERSION")
+    )
+
+
+def _complete(instruction: str) -> NoReturn:
+    """Answer a shell; where anything is wrong, by saying nothing."""
+    from metadeploy.cli.completion import answer
+
+    sys.excepthook = lambda *_: None
+    sys.stdout.write(f"{answer(instruction)}\n")
+    _leave(0)
 
 
 def _have_no_core() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import Json, document, shown, write_json
 from metadeploy.cli.work import connect, watching
 from metadeploy.errors import ConfigError
@@ -12,7 +12,14 @@ from metadeploy.errors import ConfigError
 
 @click.command()
 @options.orgs(required=True)
-@click.option("--app", "apps", multiple=True, required=True, help="Its API name.")
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    required=True,
+    help="Its API name.",
+    shell_complete=completing.apps,
+)
 @options.as_json
 def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
     """Write templates for apps that orgs already have.
@@ -59,7 +66,14 @@ def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
 
 @click.command()
 @options.orgs(required=True)
-@click.option("--app", "apps", multiple=True, required=True, help="Its API name.")
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    required=True,
+    help="Its API name.",
+    shell_complete=completing.apps,
+)
 @click.option("--dry-run", is_flag=True, help="Only report; change no file.")
 @options.as_json
 def migrate(

@@ -12,7 +12,7 @@ import click
 from metadeploy import certs as certificates
 from metadeploy import privatefile
 from metadeploy.certs import WARN_DAYS, Certificate, Use
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import (
     Document,
     Json,
@@ -50,6 +50,7 @@ def certs() -> None:
 @click.option(
     "--key",
     "key_file",
+    shell_complete=completing.files,
     metavar="FILE",
     help="Where the private key goes. [default: .metadeploy/certs/NAME.key]",
 )

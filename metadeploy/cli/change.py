@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from metadeploy.api import Orgs, Result
-from metadeploy.cli import DIFFERS, options, show
+from metadeploy.cli import DIFFERS, completing, options, show
 from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import (
     Json,
@@ -37,7 +37,12 @@ from metadeploy.verify import Verified
 
 @click.command()
 @options.orgs()
-@click.option("--out", metavar="FILE", help="Save the plan, to be deployed exactly.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Save the plan, to be deployed exactly.",
+)
 @click.option(
     "--detailed-exitcode",
     is_flag=True,
@@ -89,7 +94,11 @@ def plan(
 @click.command()
 @options.orgs()
 @click.option(
-    "--plan", "plan_file", metavar="FILE", help="Apply exactly this saved plan."
+    "--plan",
+    "plan_file",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Apply exactly this saved plan.",
 )
 @options.since
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import click
 
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import Document, document, shown, write_json
 from metadeploy.emulated import EmulatedOrgs
 from metadeploy.emulator.server import RunningServer
@@ -116,7 +116,7 @@ def _forget(org_id: str) -> None:
 
 
 @emulator.command()
-@click.argument("org")
+@click.argument("org", shell_complete=completing.orgs)
 @click.option("--username", help="Whose token. [default: the org's administrator]")
 @options.always_json
 def token(org: str, username: str | None) -> int:
@@ -141,8 +141,14 @@ def token(org: str, username: str | None) -> int:
 
 
 @emulator.command()
-@click.argument("org")
-@click.option("--from", "source", required=True, help="The org that it is a copy of.")
+@click.argument("org", shell_complete=completing.orgs)
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    shell_complete=completing.orgs,
+    help="The org that it is a copy of.",
+)
 @options.as_json
 def refresh(org: str, source: str, as_json: bool) -> int:
     """Refresh a sandbox: a new org Id, and a copy of another org.
@@ -162,7 +168,7 @@ def refresh(org: str, source: str, as_json: bool) -> int:
 
 
 @emulator.command()
-@click.argument("org")
+@click.argument("org", shell_complete=completing.orgs)
 @click.argument("username")
 @options.always_json
 def password(org: str, username: str) -> int:
@@ -180,7 +186,11 @@ def password(org: str, username: str) -> int:
 @emulator.command()
 @click.argument("kind", required=False)
 @click.option("--on", help="Which calls: a SOAP operation or path, or a glob of them.")
-@click.option("--org", help="Only calls with a session of this org.")
+@click.option(
+    "--org",
+    shell_complete=completing.orgs,
+    help="Only calls with a session of this org.",
+)
 @click.option("--skip", type=int, help="Let so many through first.")
 @click.option("--times", type=int, help="How often; 0 until cleared. [default: 1]")
 @click.option("--set", "more", multiple=True, metavar="NAME=VALUE", help="Its details.")

@@ -12,7 +12,7 @@ import click
 from metadeploy import handover, master, secretsource, userconfig
 from metadeploy.api import Result
 from metadeploy.appkeys import AppKey, AppKeys
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import (
     Json,
     document,
@@ -130,9 +130,11 @@ def _hint(org: str, key: AppKey) -> str:
 
 
 @keys.command()
-@click.argument("org")
+@click.argument("org", shell_complete=completing.orgs)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--app", required=True, help="The app's fullName.")
+@click.option(
+    "--app", required=True, shell_complete=completing.apps, help="The app's fullName."
+)
 @click.option(
     "--format",
     "form",
@@ -200,8 +202,10 @@ def _hand_to(command: tuple[str, ...], text: str) -> None:
 
 
 @keys.command()
-@click.argument("org")
-@click.option("--app", required=True, help="The app's fullName.")
+@click.argument("org", shell_complete=completing.orgs)
+@click.option(
+    "--app", required=True, shell_complete=completing.apps, help="The app's fullName."
+)
 @click.option(
     "--finish", "step", flag_value="finish", help="Let the staged ones serve."
 )

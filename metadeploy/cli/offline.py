@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from metadeploy import __version__, privatefile
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import (
     Document,
     Json,
@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=completing.files)
 @click.option(
-    "--org", "orgs", multiple=True, help="Only for these orgs. [default: all]"
+    "--org",
+    "orgs",
+    multiple=True,
+    shell_complete=completing.orgs,
+    help="Only for these orgs. [default: all]",
 )
 @click.option(
     "--staged", is_flag=True, help="Check what is staged in git, not the files."
@@ -179,8 +183,13 @@ def _inside(paths: tuple[str, ...], root: Path) -> Callable[[Problem], bool]:
 
 
 @click.command()
-@click.argument("org")
-@click.option("--out", metavar="DIR", help="Write the files below this folder.")
+@click.argument("org", shell_complete=completing.orgs)
+@click.option(
+    "--out",
+    metavar="DIR",
+    shell_complete=completing.folders,
+    help="Write the files below this folder.",
+)
 @click.option(
     "--reveal-secrets", is_flag=True, help="Write consumer secrets, not `***`."
 )

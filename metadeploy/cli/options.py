@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from metadeploy import privatefile, workspace
+from metadeploy.cli import completing
 from metadeploy.errors import ConfigError, MetadeployError
 from metadeploy.model import TestLevel
 from metadeploy.project import Project
@@ -68,7 +69,13 @@ production = _allowance("--production")
 def orgs(*, required: bool = False) -> Callable[[F], F]:
     """Return the decorator for a command's ORG arguments."""
     metavar = "ORG..." if required else "[ORG]..."
-    return click.argument("orgs", metavar=metavar, nargs=-1, required=required)
+    return click.argument(
+        "orgs",
+        metavar=metavar,
+        nargs=-1,
+        required=required,
+        shell_complete=completing.orgs,
+    )
 
 
 def allowances(command: F) -> F:
@@ -100,6 +107,7 @@ test_level = click.option(
 )
 since = click.option(
     "--since",
+    shell_complete=completing.commits,
     metavar="REF",
     default="",
     help="Only what renders otherwise than at that commit.",
@@ -118,6 +126,7 @@ def push(command: F) -> F:
     """Add --push and --remote."""
     command = click.option(
         "--remote",
+        shell_complete=completing.remotes,
         metavar="NAME",
         default="origin",
         show_default=True,

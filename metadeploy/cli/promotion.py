@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from metadeploy.api import Result
-from metadeploy.cli import DIFFERS, options, show
+from metadeploy.cli import DIFFERS, completing, options, show
 from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import (
     Json,
@@ -129,16 +129,26 @@ def _told(text: str) -> list[str]:
 
 
 @click.command()
-@click.argument("org")
+@click.argument("org", shell_complete=completing.orgs)
 @click.option(
     "--branch",
+    shell_complete=completing.commits,
     metavar="NAME",
     default="",
     help="Which has to hold the commit. [default: what is checked out]",
 )
-@click.option("--out", metavar="FILE", help="Save the plan, and deploy nothing.")
 @click.option(
-    "--plan", "plan_file", metavar="FILE", help="Deploy only what this saved plan says."
+    "--out",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Save the plan, and deploy nothing.",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Deploy only what this saved plan says.",
 )
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option(
@@ -222,7 +232,7 @@ def _saved(path: Path, plan: Plan, *, as_json: bool, reports: Reports) -> int:
 
 
 @click.command()
-@click.argument("org")
+@click.argument("org", shell_complete=completing.orgs)
 @options.as_json
 def log(org: str, as_json: bool) -> int:
     """Show what went to an org, and which commit is live there.
@@ -289,7 +299,7 @@ def _log_lines(found: Log) -> list[str]:
 
 
 @click.command()
-@click.argument("pair", metavar="ORG..ORG")
+@click.argument("pair", metavar="ORG..ORG", shell_complete=completing.pair)
 @options.as_json
 def diff(pair: str, as_json: bool) -> int:
     """Show what a promotion would bring, offline.

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from metadeploy import keys
 from metadeploy.api import Orgs, Result
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import annotate, error_text
 from metadeploy.deploy import Outcome
 from metadeploy.errors import (
@@ -153,6 +153,7 @@ def reported(command: F) -> F:
     option = click.option(
         "--report",
         "asked",
+        shell_complete=completing.reports,
         metavar="KIND=FILE",
         multiple=True,
         callback=_parsed,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from metadeploy.api import Orgs, Result
-from metadeploy.cli import options, show
+from metadeploy.cli import completing, options, show
 from metadeploy.cli.interrupt import stoppable
 from metadeploy.cli.output import Json, document, shown, styled, write_json
 from metadeploy.cli.reporting import Reports, reported
@@ -25,6 +25,7 @@ _job_id = click.option(
     "-i",
     "--job-id",
     "run_id",
+    shell_complete=completing.runs,
     metavar="ID",
     default="",
     help="The run, or its deploy (0Af…).",
@@ -109,7 +110,7 @@ def _run_json(run: Run) -> dict[str, Json]:
 
 
 @runs.command("show")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=completing.runs)
 @options.as_json
 def show_(run_id: str, as_json: bool) -> int:
     """Show all that is known of a run.
@@ -244,7 +245,7 @@ def _report_resumed(
 
 
 @runs.command()
-@click.argument("org")
+@click.argument("org", shell_complete=completing.orgs)
 @_job_id
 @options.wait("Minutes to wait for the deploy to end.")
 @options.as_json
@@ -284,8 +285,8 @@ def cancel(org: str, run_id: str, minutes: float, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("org")
-@click.argument("run_id", metavar="[RUN]", default="")
+@click.argument("org", shell_complete=completing.orgs)
+@click.argument("run_id", metavar="[RUN]", default="", shell_complete=completing.runs)
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option(
     "--dry-run", is_flag=True, help="Let the org validate it and keep nothing."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from metadeploy.cli import options
+from metadeploy.cli import completing, options
 from metadeploy.cli.output import (
     Document,
     document,
@@ -25,7 +25,9 @@ _DOT = "dot_"
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default=".")
+@click.argument(
+    "folder", metavar="[DIR]", default=".", shell_complete=completing.folders
+)
 @options.as_json
 def init(folder: str, as_json: bool) -> int:
     """Start a project in a folder.
@@ -65,7 +67,7 @@ def init(folder: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("orgs", metavar="[ORG]...", nargs=-1)
+@options.orgs()
 @options.as_json
 def orgs(orgs: tuple[str, ...], as_json: bool) -> int:
     """List the orgs of the project."""
