@@ -201,13 +201,9 @@ class Place:
             "CI": "true",
         }
 
-    def keep(self, name: str, work: Path, patterns: str) -> list[str]:
-        """Keep what fits patterns as an artifact of that name; return the paths."""
-        found = [
-            p.relative_to(work)
-            for pattern in patterns.split()
-            for p in sorted(work.glob(pattern))
-        ]
+    def keep(self, name: str, work: Path, pattern: str) -> list[str]:
+        """Keep what fits a pattern in an artifact of that name; return the paths."""
+        found = [p.relative_to(work) for p in sorted(work.glob(pattern))]
         for path in found:
             kept = self.folder / "artifacts" / name / path.name
             kept.parent.mkdir(exist_ok=True)
@@ -298,6 +294,7 @@ class GitHub:
             for step in job["steps"]:
                 if not _value(step.get("if", "success()"), about, failed=failed):
                     continue
+                about["failed"] = failed
                 done = self._step(step, job, about, machine)
                 done.name = step.get("name", step.get("uses", step.get("run")))
                 steps.append(done)
@@ -332,7 +329,8 @@ class GitHub:
                 k: _filled(v, about) if isinstance(v, str) else v
                 for k, v in step.get("with", {}).items()
             }
-            return self._action(step["uses"].partition("@")[0], inputs, machine)
+            name = step["uses"].partition("@")[0]
+            return self._action(name, inputs, machine, failed=about["failed"])
         env = {**job.get("env", {}), **step.get("env", {})}
         github = about["github"]
         assert "${{" not in step["run"], "an expression in a script: use env"
@@ -348,14 +346,18 @@ class GitHub:
             RUNNER_TEMP=str(machine.home),
         )
 
-    def _action(self, name: str, inputs: Mapping[str, Any], machine: Machine) -> Done:
+    def _action(
+        self, name: str, inputs: Mapping[str, Any], machine: Machine, *, failed: bool
+    ) -> Done:
         work = machine.work
         if name == "actions/upload-artifact":
             hidden = inputs["path"].startswith(".")
             assert inputs.get("include-hidden-files", False) or not hidden
-            found = self.place.keep(inputs["name"], work, inputs["path"])
-            optional = inputs.get("if-no-files-found") == "ignore"
-            return Done("", int(not found and not optional), "", "")
+            paths = inputs["path"].split()
+            found = [self.place.keep(inputs["name"], work, p) for p in paths]
+            # Of a job that went well, each file has to be there.
+            wanted = inputs.get("if-no-files-found") != "ignore" and not failed
+            return Done("", int(wanted and not all(found)), "", "")
         if name == "actions/download-artifact":
             self.place.give(inputs["name"], work)
         if name.endswith("/upload-sarif"):

@@ -136,8 +136,8 @@ def test_a_pull_request_is_checked_and_planned(place, github):
     assert comment["words"] == ["7"]
     assert "Bills" in comment["body"] and "<code>uat</code>" in comment["body"]
     assert comment["body"] in ran.summary
-    plan = place.folder / "artifacts/plan/dev-uat.plan"
-    assert b"Bills" in plan.read_bytes()
+    for name in ("dev-uat.plan", "plan.html"):
+        assert b"Bills" in (place.folder / "artifacts/plan" / name).read_bytes()
 
 
 def test_a_pull_request_that_reaches_no_org_is_well_too(place, github):
@@ -343,7 +343,7 @@ def test_a_merge_request_is_checked_and_planned_on_gitlab(place, gitlab):
     kept = place.folder / "artifacts"
     assert (kept / "validate/gl-code-quality.json").read_text().startswith("[")
     assert '"create"' in (kept / "plan/tf.json").read_text()
-    assert "Bills" in (kept / "plan/plan.md").read_text()
+    assert "Bills" in (kept / "plan/plan.html").read_text()
 
 
 def test_a_merge_goes_through_all_orgs_on_gitlab(place, gitlab):
@@ -357,14 +357,14 @@ def test_a_merge_goes_through_all_orgs_on_gitlab(place, gitlab):
         assert done.code == 0, done
     head = git(place.far, "rev-parse", "main")
     assert {place.live(org) for org in ("dev", "uat", "prod")} == {head}
-    assert "Portal" in (place.folder / "artifacts/plan-prod/promotion.md").read_text()
+    assert "Portal" in (place.folder / "artifacts/plan-prod/promotion.html").read_text()
     assert gitlab.names({**ON_MAIN, "CI_PIPELINE_SOURCE": "schedule"}) == {
         "drift": "on_success"
     }
     assert gitlab.run("drift", ON_MAIN).code == 0
     somebody_changes(place, "uat")
     assert gitlab.run("drift", ON_MAIN).code == 2
-    assert "Billing" in (place.folder / "artifacts/drift/drift.md").read_text()
+    assert "Billing" in (place.folder / "artifacts/drift/drift.html").read_text()
 
 
 def test_a_lost_deploy_is_waited_for_on_gitlab(place, gitlab):
