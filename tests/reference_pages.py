@@ -89,7 +89,8 @@ def _commands() -> Iterator[str]:
         " codes](errors.md#exit-codes) are the same everywhere.\n"
     )
     yield _NOTE
-    with click.Context(cli.metadeploy, info_name="metadeploy") as ctx:
+    # A command keeps the help option that it is first asked for.
+    with cli.metadeploy.make_context("metadeploy", [], resilient_parsing=True) as ctx:
         yield from _table(
             "command | what it does",
             ((f"[`{n}`](#{n})", text) for n, (_, text) in cli.COMMANDS.items()),

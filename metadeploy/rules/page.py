@@ -15,7 +15,8 @@ _HEAD = """\
 What `metadeploy validate` checks, and every deploy before anything is sent. All of it
 is known offline. An **error** stops the deploy; a **warning** does not. The rules of a
 policy count where it is asked for: by `validate --policy isv`, or by `policy: [isv]` in
-an org file.
+an org file. A warning, or a rule of a policy, can be [suppressed, with a
+reason](reference/templates.md#suppressing-a-rule).
 
 This page is written by `python -m metadeploy.rules > docs/rules.md`.
 """
