@@ -53,6 +53,9 @@ def _hook(name: str, folders: list[str]) -> None:
 
         sys.stderr.write(f"{error_text(error)}\n")
         code = 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        code = 130
     else:
         out, err = hooking.lines(name, found)
         sys.stdout.write("".join(f"{line}\n" for line in out))

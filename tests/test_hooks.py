@@ -651,6 +651,25 @@ def test_as_json(repo, monkeypatch, runner):
     assert "pre-push    not installed" in ran.out
 
 
+def test_a_hook_that_is_interrupted(repo):
+    program = """
+import sys
+from metadeploy.__main__ import main
+class Tired:
+    def isatty(self): return False
+    def read(self): raise KeyboardInterrupt
+sys.stdin, sys.argv = Tired(), ["metadeploy", "hooks", "run", "pre-push"]
+main()
+"""
+    done = run(repo, sys.executable, "-c", program)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_a_hook_that_there_is_not(repo):
+    done = run(repo, COMMAND, "hooks", "run", "post-commit")
+    assert done.returncode == 64 and "'post-commit' is not one of" in done.stderr
+
+
 def test_a_folder_is_of_the_repository(repo, runner):
     for folder in ("/tmp", "../x"):
         ran = runner("hooks", "run", "pre-commit", folder, at=repo)
