@@ -1,6 +1,4 @@
-"""Edge: git, by its plumbing. A repository's own configuration is somebody's code:
-nothing of it that could run a program is honoured.
-"""
+"""Edge: what a git repository holds, and refs that it is to hold, by git's plumbing."""
 
 from __future__ import annotations
 
@@ -9,44 +7,20 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from metadeploy.errors import ConfigError
-
-# core.fsmonitor, hooks and transports would run programs that a repository names;
-# git's own "show" and "diff" did so when tried, these plumbing commands do not. A
-# partial clone would fetch what it lacks: no protocol is allowed to.
-_HARDENED = (
-    "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "core.sshCommand=false",
-)  # fmt: skip
-_HARDENED_ENVIRONMENT = {
-    "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_LITERAL_PATHSPECS": "1",
-    "LC_ALL": "C",
-}
-# By these git tells its hooks which repository, index and objects it means.
-_WHERE = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
+from metadeploy.gitcommand import (
+    HARDENED,
+    SAID,
+    GitRefused,
+    environment,
+    git,
+    place,
+    run,
 )
-# Of its other variables git is shown these: what -c says above counts more. The rest
-# name programs, or files that it would write its traces to.
-_HARMLESS = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
+from metadeploy.gitcommand import GitError as GitError
+
 _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
@@ -54,26 +28,13 @@ _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
 _FLAGS = re.compile(rb"([^\0]+)\0 +ctime:[^\0]*?\tflags: ([0-9a-f]+)\n")
 _INTENT_TO_ADD = 1 << 29
 _FILES = ("100644", "100755")
-_SECONDS = 30
 _PUSH_SECONDS = 120
-
-
-class GitError(ConfigError):
-    """git could not answer: no repository here, or a broken one."""
-
-
-class GitRefused(GitError):
-    """git ended with an error. told: all that it said."""
-
-    def __init__(self, message: str, told: str) -> None:
-        super().__init__(message)
-        self.told = told
 
 
 def head(folder: Path) -> str:
     """Return the commit that HEAD names, "" where there is none."""
     try:
-        return _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
+        return git(folder, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()
     except GitError:
         return ""
 
@@ -84,7 +45,7 @@ def found(folder: Path) -> bool:
     Raises GitError where there is one, and git does not work in it.
     """
     try:
-        return _git(folder, "rev-parse", "--is-inside-work-tree").strip() == b"true"
+        return git(folder, "rev-parse", "--is-inside-work-tree").strip() == b"true"
     except GitError:
         if any((place / ".git").exists() for place in (folder, *folder.parents)):
             raise
@@ -95,7 +56,7 @@ def commit_of(folder: Path, name: str) -> str:
     """Return the commit that a branch, tag, ref or id means. Raises GitError."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
     try:
-        found = _git(folder, *words, f"{name}^{{commit}}").decode().strip()
+        found = git(folder, *words, f"{name}^{{commit}}").decode().strip()
     except GitError:
         found = ""
     if not found:
@@ -124,7 +85,7 @@ def remotes(folder: Path) -> list[str]:
 
 def _lines(folder: Path, *arguments: str) -> list[str]:
     try:
-        return _git(folder, *arguments).decode("utf-8", "replace").splitlines()
+        return git(folder, *arguments).decode("utf-8", "replace").splitlines()
     except GitError:
         return []
 
@@ -132,9 +93,9 @@ def _lines(folder: Path, *arguments: str) -> list[str]:
 def set_ref(folder: Path, name: str, commit: str) -> None:
     """Have a full ref name point at a commit; "" takes it away. Raises GitError."""
     if commit:
-        _git(folder, "update-ref", name, commit)
+        git(folder, "update-ref", name, commit)
     elif ref(folder, name):
-        _git(folder, "update-ref", "-d", name)
+        git(folder, "update-ref", "-d", name)
 
 
 def is_ancestor(folder: Path, commit: str, of: str) -> bool:
@@ -142,10 +103,10 @@ def is_ancestor(folder: Path, commit: str, of: str) -> bool:
 
     Raises GitError where only a part of the history is here, and it is not in that.
     """
-    listed = _git(folder, "rev-list", "--max-count=1", commit, f"^{of}", "--")
+    listed = git(folder, "rev-list", "--max-count=1", commit, f"^{of}", "--")
     if not listed.strip():
         return True
-    if _git(folder, "rev-parse", "--is-shallow-repository").strip() == b"true":
+    if git(folder, "rev-parse", "--is-shallow-repository").strip() == b"true":
         raise GitError(
             "this clone holds a part of the history only",
             hint="`git fetch --unshallow` brings all of it.",
@@ -177,7 +138,7 @@ def committed(
     about = ("--", *folders)
     if len(about) == 1:
         return {}  # git would take none for all
-    listed = _git(root, "ls-tree", "-r", "-z", commit, *about)
+    listed = git(root, "ls-tree", "-r", "-z", commit, *about)
     found: dict[str, str] = {}
     for row in listed.split(b"\0")[:-1]:
         said, _, name = row.partition(b"\t")
@@ -212,7 +173,7 @@ def push(folder: Path, remote: str, name: str, *, lease: str = "") -> None:
     env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     env["GIT_ALLOW_PROTOCOL"] = "file:git:http:https:ssh"
     try:
-        _run(folder, env, *words, *more, "--", remote, spec, seconds=_PUSH_SECONDS)
+        run(folder, env, *words, *more, "--", remote, spec, seconds=_PUSH_SECONDS)
     except GitRefused as error:
         rejected = _REJECTED.search(error.told)
         if rejected is None:
@@ -240,7 +201,7 @@ _PROGRAMS = (
 
 
 def _refuse_programs(folder: Path) -> None:
-    listed = _git(folder, "config", "--list", "--show-scope", "--name-only", "-z")
+    listed = git(folder, "config", "--list", "--show-scope", "--name-only", "-z")
     words = listed.decode("utf-8", "replace").split("\0")
     for scope, name in zip(words[::2], words[1::2], strict=False):
         if scope in ("local", "worktree") and re.fullmatch(_PROGRAMS, name):
@@ -268,7 +229,7 @@ def staged(
     about = ("--", *folders)
     if len(about) == 1:
         return {}  # git would take none for all
-    listed = _git(root, "ls-files", "--stage", "-z", *about)
+    listed = git(root, "ls-files", "--stage", "-z", *about)
     found: dict[str, str] = {}
     for row in listed.split(b"\0")[:-1]:
         said, _, name = row.partition(b"\t")
@@ -309,12 +270,12 @@ class FileChange(NamedTuple):
 def top(folder: Path) -> Path:
     """Return the top of the work tree that a folder is in. Raises GitError."""
     try:
-        return Path(_place(folder).top)
+        return Path(place(folder).top)
     except GitError:
-        if not any(name in os.environ for name in _WHERE):
+        if not any(name in os.environ for name in SAID):
             raise
     # Only git knows where a repository is that has its work tree somewhere else.
-    return Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel")).rstrip("\n"))
+    return Path(os.fsdecode(git(folder, "rev-parse", "--show-toplevel")).rstrip("\n"))
 
 
 def staged_changes(top: Path) -> tuple[FileChange, ...]:
@@ -324,7 +285,7 @@ def staged_changes(top: Path) -> tuple[FileChange, ...]:
     """
     words = ("--cached", "--raw", "--no-abbrev", "-z", "-M", "--ignore-submodules=all")
     try:
-        listed = _git(top, "diff-index", *words, "HEAD", "--")
+        listed = git(top, "diff-index", *words, "HEAD", "--")
     except GitError:
         if head(top):
             raise
@@ -352,7 +313,7 @@ def _file_changes(words: list[bytes]) -> Iterator[FileChange]:
 def tracked(top: Path) -> tuple[FileChange, ...]:
     """Return every file that is in the index, as if it were new. Raises GitError."""
     found: dict[str, str] = {}
-    for row in _git(top, "ls-files", "--stage", "-z").split(b"\0")[:-1]:
+    for row in git(top, "ls-files", "--stage", "-z").split(b"\0")[:-1]:
         said, _, name = row.partition(b"\t")
         mode, blob, _ = said.decode("ascii").split(" ")
         if mode in _FILES:
@@ -370,8 +331,8 @@ def reading(top: Path) -> Iterator[Read]:
 
     It raises GitError for a blob that is missing.
     """
-    words = ["git", "-C", str(top), *_HARDENED, "cat-file", "--batch"]
-    env = _environment(top)
+    words = ["git", "-C", str(top), *HARDENED, "cat-file", "--batch"]
+    env = environment(top)
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, env=env) as process:  # noqa: S603
         asks, answers = process.stdin, process.stdout
@@ -411,19 +372,19 @@ def hooks_place(folder: Path) -> HooksPlace:
 
     Nothing of them is run. Raises GitError outside a work tree.
     """
-    place = _place(folder)
-    env = {k: v for k, v in _environment(folder).items() if k != "GIT_CONFIG_NOSYSTEM"}
+    there = place(folder)
+    env = {k: v for k, v in environment(folder).items() if k != "GIT_CONFIG_NOSYSTEM"}
     words = ("config", "--show-scope", "--type=path", "-z", "--get-all")
-    said = _run(folder, env, *words, "core.hooksPath").decode("utf-8", "replace")
+    said = run(folder, env, *words, "core.hooksPath").decode("utf-8", "replace")
     pairs = said.split("\0")
     # The one of the command line is our own, lest any hook run.
     chosen = [
         p for p in zip(pairs[::2], pairs[1::2], strict=False) if p[0] != "command"
     ]
     if not chosen:
-        return HooksPlace(Path(place.top), Path(place.common, "hooks"), "", "")
+        return HooksPlace(Path(there.top), Path(there.common, "hooks"), "", "")
     scope, value = chosen[-1]
-    return HooksPlace(Path(place.top), Path(place.top, value), value, scope)
+    return HooksPlace(Path(there.top), Path(there.top, value), value, scope)
 
 
 def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
@@ -432,7 +393,7 @@ def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
     diff-files would say it too, but reads the work tree, through filters that the
     repository names; so we read the flags that --debug shows.
     """
-    listed = _git(root, "ls-files", "--debug", "-z", *about)
+    listed = git(root, "ls-files", "--debug", "-z", *about)
     return [
         _text(name)
         for name, flags in _FLAGS.findall(listed)
@@ -463,7 +424,7 @@ def _objects(root: Path, ids: Iterable[str]) -> dict[str, bytes | None]:
     asked = sorted(set(ids))
     if not asked:
         return {}
-    out = _git(root, "cat-file", "--batch", data="\n".join(asked).encode() + b"\n")
+    out = git(root, "cat-file", "--batch", data="\n".join(asked).encode() + b"\n")
     found: dict[str, bytes | None] = dict.fromkeys(asked)
     at = 0
     for name in asked:
@@ -475,103 +436,3 @@ def _objects(root: Path, ids: Iterable[str]) -> dict[str, bytes | None]:
             found[name] = out[at : at + size]
             at += size + 1
     return found
-
-
-def _git(folder: Path, *arguments: str, data: bytes = b"") -> bytes:
-    return _run(folder, _environment(folder), *arguments, data=data)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Return the environment for git in the repository that `folder` is in.
-
-    What git told us holds for that repository only, and GIT_DIR without GIT_WORK_TREE
-    would make `folder` the top of the work tree, wherever it is: we find the
-    repository from the folder, and believe the rest if it is the one that git means.
-    """
-    said = {name: os.environ[name] for name in _WHERE if name in os.environ}
-    rest = _harmless()
-    if not said:
-        return rest
-    try:
-        place = _place(folder)
-    except GitError:
-        return {**rest, **said}
-    meant = said.pop("GIT_DIR", place.git)
-    said.pop("GIT_WORK_TREE", None)
-    places = [Path(base, meant).resolve() for base in (Path.cwd(), place.top)]
-    return {**rest, **said} if Path(place.git).resolve() in places else rest
-
-
-def _is_plain(git: Path) -> bool:
-    """Tell whether that is a repository with its work tree around it, beyond doubt."""
-    try:
-        said = (git / "config").read_bytes().lower()
-        whole = all((git / name).is_dir() for name in ("objects", "refs"))
-        return whole and (git / "HEAD").is_file() and not _MOVES.search(said)
-    except OSError:
-        return False
-
-
-# What in its configuration may put the work tree somewhere else.
-_MOVES = re.compile(rb"worktree|include|bare(?!\s*=\s*false)")
-
-
-def _harmless() -> dict[str, str]:
-    """Return our environment without what names programs, or says where we are."""
-    rest = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith(_HARMLESS)
-    }
-    return {**rest, **_HARDENED_ENVIRONMENT}
-
-
-class _Place(NamedTuple):
-    """A repository: its own folder, the one that its worktrees share, its work tree."""
-
-    git: str
-    common: str
-    top: str
-
-
-def _place(folder: Path) -> _Place:
-    """Return the repository that a folder is in. Raises GitError for a bare one."""
-    said = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("GIT_")))
-    return _found_place(folder.resolve(), said)
-
-
-@lru_cache(maxsize=64)
-def _found_place(folder: Path, said: tuple[tuple[str, str], ...]) -> _Place:
-    # said: of the environment, for what is remembered holds in the same one only.
-    if _is_plain(folder / ".git"):  # a hook is at the top; to ask git takes a while
-        return _Place(str(folder / ".git"), str(folder / ".git"), str(folder))
-    words = ("rev-parse", "--absolute-git-dir", "--git-common-dir", "--show-toplevel")
-    lines = _run(folder, _harmless(), *words).decode("utf-8", "surrogateescape")
-    git, common, top, *more = lines.split("\n")
-    if more != [""]:
-        raise GitError("a folder of the repository has a line break in its name")
-    return _Place(git, str(Path(folder, common)), top)
-
-
-def _run(
-    folder: Path,
-    env: Mapping[str, str],
-    *arguments: str,
-    data: bytes = b"",
-    seconds: float = _SECONDS,
-) -> bytes:
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed words; paths follow "--"
-            ["git", "-C", str(folder), *_HARDENED, *arguments],  # noqa: S607
-            input=data,
-            capture_output=True,
-            timeout=seconds,
-            env=env,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise GitError(f"git cannot be run: {type(error).__name__}") from error
-    if done.returncode:
-        told = done.stderr.decode("utf-8", "replace")
-        words = told.strip().splitlines()
-        raise GitRefused(words[-1] if words else f"git {arguments[0]} failed", told)
-    return done.stdout

@@ -36,8 +36,9 @@ def test_every_exit_code_is_explained():
 
 # Where the name of a variable is not a text or constant beside `os.environ`.
 _ELSEWHERE = {
+    "gitcommand.py",  # git's own
+    "repository.py",  # the same
     "secretsource.py",  # {env: NAME}, and all for children
-    "repository.py",  # git's own
     "sf_logins.py",  # _NO_KEYCHAIN
     "terminal.py",  # handed on as a mapping
 }

@@ -253,9 +253,18 @@ class _Hollow(MetaPathFinder, Loader):
 
 
 _NEEDED = {
-    f"metadeploy.{n}" for n in ("errors", "hooking", "model", "orgfile", "repository")
+    f"metadeploy.{name}"
+    for name in (
+        "errors",
+        "gitcommand",
+        "hooking",
+        "model",
+        "orgfile",
+        "reports",
+        "reports.text",
+        "repository",
+    )
 }
-_NEEDED |= {"metadeploy.reports", "metadeploy.reports.text"}
 
 
 class _Nothing(ModuleType):
