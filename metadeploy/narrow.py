@@ -19,7 +19,7 @@ from metadeploy.model import Problem
 from metadeploy.orgfile import Org
 from metadeploy.project import ORGS, Judged, Project, Verdict, pins_of
 from metadeploy.reads import Reads, reads, touches
-from metadeploy.render import CERTS, SUFFIX
+from metadeploy.render import SUFFIX
 from metadeploy.rules import suppression
 from metadeploy.rules.suppression import Suppression
 
@@ -312,10 +312,6 @@ class _Texts:
         return False
 
     def _reads(self, path: str) -> Reads:
-        if self._project.renderer.ref_of(path) and not path.endswith(SUFFIX):
-            return Reads()  # a component as it is
-        if path.startswith(CERTS):
-            return Reads()
         if path.endswith(SUFFIX):
             return self._project.renderer.reads(path)
         return reads(self._project.texts.get(path, ""), {})

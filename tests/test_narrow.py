@@ -168,7 +168,7 @@ def said(problem: Problem) -> tuple[str, str, str]:
     return problem.path, problem.rule, message
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(edits())
 def test_no_problem_of_an_edit_is_lost_and_none_is_invented(edit):
     was, now = edit
