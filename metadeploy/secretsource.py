@@ -149,7 +149,7 @@ def _get(service: str, name: str) -> str | None:
     except ImportError as error:
         raise ConfigError(
             "the OS keyring needs a package that is not installed",
-            hint="Run: pip install 'metadeploy[keyring]'",
+            hint="Run: pip install keyring",
         ) from error
     try:
         return keyring.get_password(service, name)

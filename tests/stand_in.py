@@ -13,6 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
+OURS = "git+https://<this repository>@<commit>"
 # Words → (options and how many values each takes, how many words besides).
 CALLS: dict[tuple[str, ...], tuple[dict[str, int], int]] = {
     ("pip", "install"): ({}, 1),
@@ -78,7 +79,7 @@ def main() -> None:
         sys.exit(f"{call}: a text of {len(body)} characters")
     if call[0] == "gh" and call[1] != "run" and not os.environ.get("GH_TOKEN"):
         sys.exit("gh: To use GitHub CLI in a GitHub Actions workflow, set GH_TOKEN")
-    if call == ("pip", "install") and others != ["metadeploy"]:
+    if call == ("pip", "install") and others != [OURS]:
         sys.exit(f"pip: No matching distribution found for {others}")
     if call == ("gh", "issue", "list"):
         print(_issue(told))

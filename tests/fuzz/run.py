@@ -1,7 +1,7 @@
 """Fuzz for long: `make fuzz`, or run.py [--seconds N] [TARGET ...].
 
 By atheris, guided by what code runs, where it is installed (`pip install
-'metadeploy[fuzz]'`); else by hypothesis with many more examples than in a test run.
+'.[fuzz]'`); else by hypothesis with many more examples than in a test run.
 """
 
 from __future__ import annotations
