@@ -15,6 +15,7 @@ from metadeploy.access import AppAccess, Raised, lower_access, raise_access
 from metadeploy.errors import ApiFault, ConfigError
 from metadeploy.lift import identifier, lift
 from metadeploy.model import Component, Manifest, Ref
+from metadeploy.near import nearest
 from metadeploy.reading import holders_of, retrieved
 from metadeploy.render import SUFFIX
 from metadeploy.target import Target
@@ -49,9 +50,12 @@ def live_app(
     """
     found = _files(target, app, api_version)
     if not found:
+        listed = target.metadata.list_metadata(["ConnectedApp", externalapp.HEADER])
+        like = nearest(app, {row.ref.full_name for row in listed})
+        hint = "Give its API name. Apps installed from elsewhere cannot be adopted."
         raise ConfigError(
             f"org {org} has no connected app or External Client App {app!r} of its own",
-            hint="Give its API name. Apps installed from elsewhere cannot be adopted.",
+            hint=f"Did you mean {like}? {hint}" if like else hint,
         )
     try:
         plain = [externalapp.strip_org_bound(keys.without_key(c)) for c in found]

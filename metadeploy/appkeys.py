@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from metadeploy import externalapp, keys, login, rotation
+from metadeploy import externalapp, keys, login, near, rotation
 from metadeploy.api import Orgs
 from metadeploy.credentials_api import CredentialsApi
 from metadeploy.errors import ConfigError, PlanRefused
@@ -91,7 +91,7 @@ class AppKeys:
             return found.credentials
         if not found.external or not found.deployed:
             if staged:
-                raise ConfigError(f"nothing is staged for {app} in {name}")
+                raise _nothing_staged(name, app)
             return found.credentials
         told = self._credentials_api(name)
         consumer = told.consumer(app)
@@ -100,7 +100,7 @@ class AppKeys:
             return Credentials(key, secret, "org", found.choice.generation)
         beside = told.staged(consumer)
         if beside is None or beside.state != "Active":
-            raise ConfigError(f"nothing is staged for {app} in {name}")
+            raise _nothing_staged(name, app)
         return Credentials(beside.key, beside.secret, "org", found.choice.generation)
 
     def rotate(
@@ -118,7 +118,9 @@ class AppKeys:
         org = self._orgs.project.org(name)
         found = self._app_key(name, app)
         if not found.deployed:
-            raise ConfigError(f"org {name} does not have the app {app} yet")
+            hint = f"`metadeploy deploy {name}` brings it there."
+            what = f"org {name} does not have the app {app} yet"
+            raise ConfigError(what, hint=hint)
         if not found.external:
             raise ConfigError(
                 f"{app} is a ConnectedApp: no API rotates its key in place",
@@ -137,13 +139,20 @@ class AppKeys:
     def _app_key(self, name: str, app: str) -> AppKey:
         found = {k.app: k for k in self.of(name)}
         if app not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise ConfigError(f"org {name} has no app {app}", hint=f"It has: {known}.")
+            hint = near.hint(app, found, "It") or "No template makes an app for it."
+            raise ConfigError(f"org {name} has no app {app}", hint=hint)
         return found[app]
 
     def _credentials_api(self, name: str) -> CredentialsApi:
         org = self._orgs.project.org(name)
         return CredentialsApi(self._orgs.connection(name), org.api_version)
+
+
+def _nothing_staged(org: str, app: str) -> ConfigError:
+    return ConfigError(
+        f"nothing is staged for {app} in {org}",
+        hint=f"`metadeploy keys rotate {org} --app {app}` stages a new key and secret.",
+    )
 
 
 def _kind(ref: Ref) -> str:

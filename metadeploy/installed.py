@@ -6,13 +6,13 @@ the deploy. So what they need has to be there before.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from metadeploy.diff import Action
 from metadeploy.errors import ApiFault
 from metadeploy.model import Ref
+from metadeploy.near import nearest
 from metadeploy.plan import Plan, Refusal
 
 _APPS = ("ConnectedApp", "ExternalClientApplication")
@@ -44,8 +44,8 @@ def _unknown_apps(
     ]
     names = data.app_names() if missing else ()
     for app in missing:
-        near = difflib.get_close_matches(app, names, 1)
-        remedy = f"Did you mean {near[0]!r}? " if near else ""
+        like = nearest(app, names)
+        remedy = f"Did you mean {like}? " if like else ""
         remedy += "An app of another org goes by its label, as on the page Connected"
         remedy += " Apps OAuth Usage; install it there first."
         what = f"{_place(plan, app)}the org has no app called {app!r}"

@@ -6,7 +6,6 @@ The structs are the schema, all closed: unknown keys and wrong types are problem
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from metadeploy.model import DEFAULT_API_VERSION, Problem, id18
+from metadeploy.near import did_you_mean
 from metadeploy.yamlfile import Document, Path, Plain
 
 Policy = Literal["isv"]
@@ -431,8 +431,7 @@ def _explain(error: str, data: Plain) -> tuple[Path, str]:
     at = _resolve(match["at"] or "", data)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what):
         name = unknown[1]
-        near = difflib.get_close_matches(name, _keys_at(at), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, _keys_at(at))
         return (*at, name), f"unknown key {name!r}{hint}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", what):
         return at, f"{missing[1]} is missing"

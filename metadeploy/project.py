@@ -5,7 +5,6 @@ The texts may come from the work tree, from git's index, or from a commit.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -13,7 +12,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from metadeploy import externalapp, keys, orgfile, rules, sourcetree, yamlfile
+from metadeploy import externalapp, keys, near, orgfile, rules, sourcetree, yamlfile
 from metadeploy.access import raise_access
 from metadeploy.errors import ConfigError, InvalidMetadata
 from metadeploy.externalapp import Converted
@@ -173,9 +172,11 @@ class Project(Struct, frozen=True, dict=True):
         return tags if isinstance(tags, list) else None
 
     def _near(self, pattern: str) -> str:
-        near = difflib.get_close_matches(pattern, self.org_paths, 1)
-        known = ", ".join(list(self.org_paths)[:8])
-        return f"Did you mean {near[0]}?" if near else f"The project has: {known}."
+        if pattern.startswith("tag:"):
+            tags = {str(t) for name in self.org_paths for t in self._tags(name) or ()}
+            if like := near.nearest(pattern.removeprefix("tag:"), tags):
+                return f"Did you mean tag:{like}?"
+        return near.hint(pattern, self.org_paths, "The project")
 
     def org(self, name: str) -> Org:
         """Return the Org of that name. Raises InvalidMetadata for an unusable file."""
@@ -246,11 +247,15 @@ class Project(Struct, frozen=True, dict=True):
         Raises ConfigError where no template makes a ConnectedApp of that name there.
         """
         ref = Ref("ConnectedApp", app)
-        found = [c for c in self.renderer.render(org).components if c.ref == ref]
+        rendered = self.renderer.render(org).components
+        found = [c for c in rendered if c.ref == ref]
         if not found:
+            made = [c.ref.full_name for c in rendered if c.ref.type == ref.type]
+            like = near.nearest(app, made)
+            hint = "`metadeploy validate` tells if it does not render."
             raise ConfigError(
                 f"no template makes a ConnectedApp {app} for org {org.name}",
-                hint="`metadeploy validate` tells if it does not render.",
+                hint=f"Did you mean {like}?" if like else hint,
             )
         return externalapp.convert(by_metadata_name(found[0]))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -19,13 +18,14 @@ from jinja2 import (
     TemplateError,
     TemplateSyntaxError,
 )
-from jinja2.exceptions import UndefinedError
+from jinja2.exceptions import TemplateNotFound, UndefinedError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from msgspec import Struct
 
 from metadeploy import schema
 from metadeploy.model import Component, Problem, Ref, Source
+from metadeploy.near import did_you_mean
 from metadeploy.orgfile import Org, selects
 from metadeploy.reads import Reads, reads
 from metadeploy.rules.suppression import Suppression
@@ -56,6 +56,11 @@ _JINJA = re.compile(r"\{[{%#]")
 _NEWLINE = re.compile(r"\r\n?")
 # Noncharacters mark template lines in the output; no value may hold them.
 _MARK = re.compile("\ufdd0([^\ufdd0\ufdd1]*):([0-9]+)\ufdd1")
+_UNDEFINED = re.compile(r"'(.+)' is undefined")
+_NOT_EXPORTED = re.compile(
+    r"the template '(.+)' \(imported on .*\) does not export the requested name '(.+)'"
+)
+_MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)")
 _TAG_START = re.compile(r"<(?=[A-Za-z])|\n")
 
 
@@ -206,12 +211,32 @@ class Renderer:
             return
         except _TEMPLATE_FAULTS as error:
             at, line = _template_line(error.__traceback__, path)
-            what = f"{_in_words(error)} for {_org(org)}"
+            what = f"{_in_words(error)} for {_org(org)}{self._near(error, values)}"
             rule = "MD021" if isinstance(error, UndefinedError) else "MD022"
             yield Problem(at, line, what, rule)
             return
         if body.strip():
             yield Component(ref, body, source)
+
+    def _near(self, error: Exception, values: Mapping[str, Any]) -> str:
+        """Return what may have been meant by a name that is not there, "" if nothing.
+
+        The words are Jinja's; what an undefined attribute says, `sandbox` does.
+        """
+        said = str(error)
+        if isinstance(error, TemplateNotFound):
+            known = (
+                path.removeprefix(TEMPLATES)
+                for path in self._texts
+                if path.endswith(SUFFIX) and path not in self._refs
+            )
+            return did_you_mean(str(error.name or ""), known)
+        if match := _UNDEFINED.fullmatch(said):
+            return did_you_mean(match[1], (*values, *self._env.globals))
+        if match := _NOT_EXPORTED.match(said):
+            text = self._texts.get(match[1], self._texts.get(TEMPLATES + match[1], ""))
+            return did_you_mean(match[2], _MACRO.findall(text))
+        return ""
 
     def _body(self, path: str, values: Mapping[str, Any]) -> tuple[str, Source]:
         text = self._texts[path]
@@ -416,8 +441,7 @@ def _reader(texts: Mapping[str, str]) -> Callable[[object], str]:
         if not isinstance(path, str) or not path.startswith(CERTS):
             raise ValueError(f"file() reads from {CERTS} only, not {shown}")
         if path not in certs:
-            near = get_close_matches(path[:100], certs, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(path, certs)
             raise ValueError(f"there is no file {shown}{hint}")
         return texts[path].replace("\r\n", "\n").strip()
 

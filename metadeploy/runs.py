@@ -21,6 +21,7 @@ from metadeploy.journal import Event, Send
 from metadeploy.journal import Run as Run
 from metadeploy.keys import KeyChoice
 from metadeploy.model import DeployOptions, DeployResult, id18
+from metadeploy.near import nearest
 from metadeploy.orgfile import Org
 from metadeploy.plan import Before, Plan
 from metadeploy.reading import wait
@@ -151,9 +152,11 @@ class Runs:
             return id18(run_id)
         deploy_id = find_run(target, run_id)
         if deploy_id is None:
+            like = self._like(run_id)
             raise ConfigError(
                 f"neither the journal nor the org has a run {run_id}",
-                hint="`metadeploy runs list` shows those of this machine; an id of a"
+                hint=(f"Did you mean {like}? " if like else "")
+                + "`metadeploy runs list` shows those of this machine; an id of a"
                 " deploy (0Af…) is taken too.",
             )
         return deploy_id
@@ -182,7 +185,10 @@ class Runs:
         if run.open and last and last[0].deploy_id and not last[0].status:
             return last[0].deploy_id
         if not run.open:
-            raise ConfigError(f"run {run.id} is over: {run.status}")
+            raise ConfigError(
+                f"run {run.id} is over: {run.status}",
+                hint=f"`metadeploy rollback {run.intent.org}` takes back what it did.",
+            )
         raise ConfigError(
             f"run {run.id} is {run.status}: it has no deploy that could be canceled",
             hint=f"`metadeploy runs resume {run.intent.org}` takes it to its end;"
@@ -202,7 +208,10 @@ class Runs:
         for run in runs:
             if _changed(run) and not run.intent.undoes and run.id not in undone:
                 return run.id
-        raise ConfigError(f"org {name} has no run here that could be taken back")
+        raise ConfigError(
+            f"org {name} has no run here that could be taken back",
+            hint=f"`metadeploy runs list {name}` shows what ran.",
+        )
 
     def goal_back(self, name: str, run_id: str) -> Goal:
         """Return what an org was like before a run. Raises ConfigError."""
@@ -217,11 +226,13 @@ class Runs:
         run = self._run(run_id)
         if run.intent.org_id != self._orgs.org_id(org):
             raise ConfigError(
-                f"run {run.id} was of org {run.intent.org} ({run.intent.org_id})"
+                f"run {run.id} was of org {run.intent.org} ({run.intent.org_id})",
+                hint=f"`metadeploy rollback {run.intent.org} {run.id}` takes it back.",
             )
         if not _changed(run):
             raise ConfigError(
-                f"run {run.id} is {run.status}: there is nothing to take back"
+                f"run {run.id} is {run.status}: there is nothing to take back",
+                hint=f"`metadeploy runs show {run.id}` tells what happened.",
             )
         journal, plan = self._orgs.journal(), self._plan(run)
         masters = self._orgs.masters
@@ -240,11 +251,19 @@ class Runs:
     def _run(self, run_id: str) -> Run:
         run = self._orgs.journal().run(run_id)
         if run is None:
+            like = self._like(run_id)
+            listed = "`metadeploy runs list` shows those that it has."
             raise ConfigError(
                 f"the journal has no run {run_id}",
-                hint="`metadeploy runs list` shows those that it has.",
+                hint=f"Did you mean {like}? {listed}" if like else listed,
             )
         return run
+
+    def _like(self, run_id: str) -> str:
+        """Return the newest run whose id begins so, or one that is like it; or ""."""
+        ids = [run.id for run in self._orgs.journal().runs()]
+        begun = next((i for i in ids if run_id and i.startswith(run_id.lower())), "")
+        return begun or nearest(run_id, ids, cutoff=0.75)
 
     def _plan(self, run: Run) -> Plan:
         text = self._orgs.journal().plan(run.id)

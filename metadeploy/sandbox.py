@@ -21,6 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
+from metadeploy.near import nearest
+
 # What one template may do for one org: steps of loops, calls, characters made. Each
 # item of a for_each gives some more.
 _WORK = 10_000_000
@@ -63,6 +65,21 @@ _TEXT_METHODS = frozenset(
 _DIRECTIVE = re.compile(r"%(?:\([^)]*\))?[^a-zA-Z%]*")
 
 
+class _Missing(StrictUndefined):
+    """A value that is not there; what it was to be a key of tells what it may be."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        said = super()._undefined_message
+        if not isinstance(self._undefined_obj, Mapping):
+            return said
+        known = [key for key in self._undefined_obj if isinstance(key, str)]
+        like = nearest(str(self._undefined_name), known)
+        return f"{said} (did you mean {like}?)" if like else said
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, without what makes much out of little.
 
@@ -79,7 +96,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     ) -> None:
         super().__init__(
             loader=loader,
-            undefined=StrictUndefined,
+            undefined=_Missing,
             autoescape=True,
             finalize=_finalize,
             extensions=tuple(extensions),

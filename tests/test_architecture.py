@@ -38,6 +38,7 @@ CORE = {
     "live",
     "lockdown",
     "model",
+    "near",
     "narrow",
     "oauth_errors",
     "orgfile",

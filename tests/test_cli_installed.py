@@ -93,7 +93,7 @@ def test_an_unknown_app_is_refused_before_anything_is_sent(runner, other_apps):
     assert refusal["message"] == (
         f"{DEVELOPERS}:3: the org has no app called 'Salesforce_CLI'"
     )
-    assert refusal["remedy"].startswith("Did you mean 'Salesforce CLI'?")
+    assert refusal["remedy"].startswith("Did you mean Salesforce CLI?")
     ran = runner("deploy", "dev", "--auto-approve")
     assert ran.code == 1 and "Nothing was sent" in ran.err
     with emulated(other_apps) as org:

@@ -55,7 +55,7 @@ def test_an_app_that_is_nearly_there():
     )
     assert code == "unknown-app"
     assert message == "PermissionSet P:1: the org has no app called 'Data Loder'"
-    assert remedy.startswith("Did you mean 'Data Loader'? An app of another org")
+    assert remedy.startswith("Did you mean Data Loader? An app of another org")
 
 
 def test_only_what_is_missing_is_told_at_its_own_place():

@@ -66,7 +66,7 @@ def test_a_real_org_keeps_its_id_in_18_characters():
         ("- a\n", "1: an org file is a mapping of keys"),
         ("values: {}\n", "1: kind is missing: one of production, sandbox, scratch"),
         ("kind: sandbx\n", "1: kind cannot be 'sandbx': one of production, sandbox,"),
-        ("kind: emulated\nlogn: 1\n", "2: unknown key 'logn'; did you mean 'login'?"),
+        ("kind: emulated\nlogn: 1\n", "2: unknown key 'logn'; did you mean login?"),
         ("kind: emulated\nxyzzy: 1\n", "2: unknown key 'xyzzy'"),
         ("kind: emulated\ntags: uat\n", "2: tags must be a list, not text"),
         (
@@ -83,7 +83,7 @@ def test_a_real_org_keeps_its_id_in_18_characters():
         ),
         (
             "kind: emulated\napps:\n  Portal: {generations: 2}\n",
-            "3: unknown key 'generations'; did you mean 'generation'?",
+            "3: unknown key 'generations'; did you mean generation?",
         ),
         (
             "kind: emulated\napps: {Portal: {generation: 0}}\n",

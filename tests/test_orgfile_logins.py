@@ -36,7 +36,7 @@ def test_one_login_or_several():
         ("{flow: jwt, private_key: {env: K}}", "login.username is missing: flow jwt"),
         ("{flow: refresh_token}", "login.refresh_token is missing: flow refresh_token"),
         ("[{flow: refresh_token}]", "login.refresh_token is missing: flow refresh"),
-        ("[{flow: jwt, userName: x}]", "did you mean 'username'?"),
+        ("[{flow: jwt, userName: x}]", "did you mean username?"),
         (
             "{flow: refresh_token, refresh_token: {}}",
             "exactly one of env, file",

@@ -183,7 +183,7 @@ def test_a_header_gives_a_reason_too() -> None:
         ("{reason: x}", "3: rule is missing"),
         (
             "{rule: MD701, reason: x, template: []}",
-            "3: unknown key 'template'; did you mean 'templates'?",
+            "3: unknown key 'template'; did you mean templates?",
         ),
     ],
 )

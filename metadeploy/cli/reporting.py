@@ -25,6 +25,7 @@ from metadeploy.errors import (
     PlanRefused,
     Unverified,
 )
+from metadeploy.near import did_you_mean
 from metadeploy.plan import Plan
 from metadeploy.promotion import Found
 from metadeploy.reports.account import Account, Known, KnownKey, Report, State
@@ -126,7 +127,9 @@ def _parsed(
             continue
         if kind not in _FILES or not file:
             known = ", ".join(f"{k}=FILE" for k in _FILES)
-            raise click.BadParameter(f"{word!r} is none of {known}, {_TO_GITHUB}")
+            hint = did_you_mean(kind, (*_FILES, _TO_GITHUB))
+            what = f"{word!r} is none of {known}, {_TO_GITHUB}{hint}"
+            raise click.BadParameter(what)
         # Better told before an org is changed than after.
         if not Path(file).absolute().parent.is_dir() or Path(file).is_dir():
             raise click.BadParameter(f"no file can be written at {file}")

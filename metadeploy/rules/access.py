@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 
 from lxml import etree
 from msgspec import Struct
 
 from metadeploy.model import Problem
+from metadeploy.near import did_you_mean
 from metadeploy.rules.reading import File, all_of, first_of, is_true, show, value_of
 
 # An API name, or the label by which records know an app of another org.
@@ -66,8 +66,7 @@ def _access(access: _Access, apps: Mapping[str, _App]) -> Iterator[Problem]:
         text = f"{show(access.app)} cannot be the name of an app"
         yield access.file.problem("MD302", text, access.element)
     elif app is None:
-        near = get_close_matches(access.app, apps, n=1, cutoff=0.8)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(access.app, apps, cutoff=0.8)
         text = f"{access.app} is no app of this project{hint}"
         yield access.file.problem("MD301", text, access.element)
     elif access.enabled and app.approved is False:

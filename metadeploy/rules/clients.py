@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from difflib import get_close_matches
 
 from metadeploy import schema
 from metadeploy.model import Problem
+from metadeploy.near import did_you_mean
 from metadeploy.rules.reading import (
     File,
     all_of,
@@ -64,8 +64,7 @@ def _parents(files: list[File]) -> Iterator[Problem]:
         if not file.ref.type.startswith("ExtlClntApp") or parent is None or not name:
             continue
         if name not in apps:
-            near = get_close_matches(name[:80], apps, n=1, cutoff=0.8)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, apps, cutoff=0.8)
             text = f"there is no ExternalClientApplication {show(name)} here{hint}"
             yield file.problem("MD401", text, parent)
         other = first.setdefault((file.ref.type, name), file)
@@ -101,8 +100,7 @@ def _scopes(file: File) -> Iterator[Problem]:
     known = schema.scopes()
     for name in filter(None, (n.strip() for n in value_of(element).split(","))):
         if name not in known:
-            near = get_close_matches(name[:80], known, n=1, cutoff=0.6)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, known)
             text = f"commaSeparatedOauthScopes may not list {show(name)}{hint}"
             yield file.problem("MD111", text, element)
 

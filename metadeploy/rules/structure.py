@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 
 from lxml import etree
 
 from metadeploy import schema
 from metadeploy.model import METADATA_NS, Component, Problem
+from metadeploy.near import did_you_mean
 from metadeploy.rules import values
 from metadeploy.rules.reading import (
     File,
@@ -299,10 +299,7 @@ def _home(root_name: str, name: str) -> str:
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(_short(name), known, n=1, cutoff=0.7)
-    if not near:
-        near = [k for k in known if k.casefold() == name.casefold()][:1]
-    return f"; did you mean {near[0]}?" if near else ""
+    return did_you_mean(name, known, cutoff=0.7)
 
 
 def _short(name: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from difflib import get_close_matches
 
 from msgspec import Struct
 
 from metadeploy.model import Problem, Severity
+from metadeploy.near import nearest
 from metadeploy.orgfile import Org, selects
 from metadeploy.rules.reading import show
 from metadeploy.rules.registry import RULES
@@ -41,8 +41,9 @@ class Suppression(Struct, frozen=True):
         rule = RULES.get(self.rule)
         if rule is None:
             ids = {known.name: known.id for known in RULES.values()}
-            near = get_close_matches(self.rule[:80].lower(), ids, n=1, cutoff=0.8)
-            hint = f"; did you mean {ids[near[0]]}?" if near else ""
+            like = nearest(self.rule, ids, cutoff=0.8)
+            like = ids[like] if like else nearest(self.rule, ids.values(), cutoff=1.0)
+            hint = f"; did you mean {like}?" if like else ""
             return f"there is no rule {show(self.rule)}{hint}"
         if rule.severity is Severity.ERROR and not rule.policy:
             return f"{self.rule} cannot be suppressed, since it is an error"
