@@ -154,6 +154,8 @@ class Connection:
                 raise _advised(fault, stale, _FROM_OUTSIDE)
             if self._renewals >= MOST_RENEWALS:
                 raise _advised(fault, stale, _STILL_REFUSED)
+            again = self._renewals + 1
+            _LOG.debug("%s: the session has ended; login %d again", self.url, again)
             self.token = self._checked(self.renew())
             self._renewals += 1
 
@@ -256,7 +258,8 @@ def _log(begun: float, what: str, body: bytes | None, said: str) -> None:
     operation = _OPERATION.search((body or b"")[:4096])
     name = f" {operation[1].decode()}" if operation else ""
     took = (time.monotonic() - begun) * 1000
-    _LOG.debug("%s%s%s: %s, %d ms", place, "?…" if mark else "", name, said, took)
+    query, sent = "?…" if mark else "", len(body or b"")
+    _LOG.debug("%s%s%s: %s for %d sent, %d ms", place, query, name, said, sent, took)
 
 
 _FROM_OUTSIDE = (

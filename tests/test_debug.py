@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -65,6 +66,54 @@ def test_each_call_is_shown(project):
     assert any("/query?…: 200, " in line and line.endswith(" ms") for line in debug)
     assert "SELECT" not in done.stderr
     assert "dev: reading the org" in done.stderr
+
+
+WARNS = """
+import logging, sys, types, warnings, click
+from metadeploy import cli
+
+@click.command()
+def boom():
+    logging.getLogger("somebody").error("said 00DWs000003xYZ1!AQ4canary\x1b[2J")
+    logging.getLogger("somebody").warning("%d", "no number")
+    warnings.warn("said 00DWs000003xYZ1!AQ4canary")
+    click.echo("done")
+
+module = types.ModuleType("metadeploy.cli.boom")
+module.boom = boom
+sys.modules["metadeploy.cli.boom"] = module
+cli.COMMANDS["boom"] = ("boom", "Warn.")
+cli.main()
+"""
+
+
+def test_what_libraries_warn_of_is_shown_to_who_asks(tmp_path):
+    (tmp_path / "warns.py").write_text(WARNS)
+    command = [sys.executable, tmp_path / "warns.py"]
+    done = subprocess.run([*command, "boom"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+    command += ["--debug", "boom"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "done\n"
+    assert done.stderr.count("said ***") == 3  # the source line too
+    assert "AQ4canary" not in done.stderr.replace('"said 00DWs000003xYZ1!AQ4', "")
+    assert "\x1b" not in done.stderr
+
+
+def test_a_call_tells_what_was_sent_and_each_new_session(project):
+    words = ["emulator", "fault", "session-expired", "--on", "retrieve"]
+    run = [sys.executable, "-m", "metadeploy"]
+    serve = [*run, "emulator", "serve"]
+    with subprocess.Popen(serve, cwd=project, stdout=subprocess.PIPE) as server:
+        server.stdout.readline()
+        subprocess.run([*run, *words], cwd=project, check=True, capture_output=True)
+        command = [*run, "--debug", "plan", "dev"]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+        server.terminate()
+    assert done.returncode == 0
+    assert re.search(r" retrieve: 200, \d+ bytes for \d{3,} sent, \d+ ms", done.stderr)
+    assert "the session has ended; login 1 again" in done.stderr
+    assert re.search(r"debug: \d+ ms: metadeploy \S+, Python 3\.", done.stderr)
 
 
 def test_nothing_is_shown_without_being_asked(project):

@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -70,6 +71,8 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"metadeploy.cli.{COMMANDS[name][0]}")
+        if "logging" in sys.modules and DEBUG not in ctx.meta:
+            importlib.import_module("metadeploy.cli.debug").quiet()
         command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
@@ -137,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.excepthook = lambda kind, error, where: _bug(error, words)
     _have_no_core()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they are for whoever writes the code
     if COMPLETE in os.environ:
         _complete(os.environ[COMPLETE])
     if _runner_listens():
