@@ -23,9 +23,15 @@ def signed(claims: Mapping[str, Claim], private_key: Secret) -> Secret:
             private_key.reveal().encode(), password=None
         )
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError("the private key is no unencrypted PEM key") from error
+        raise ConfigError(
+            "the private key is no unencrypted PEM key",
+            hint="`openssl rsa -in KEY` writes one from a key with a passphrase.",
+        ) from error
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ConfigError("the private key is not an RSA key: JWT bearer takes RS256")
+        raise ConfigError(
+            "the private key is not an RSA key: JWT bearer takes RS256",
+            hint="`metadeploy certs create NAME` makes a pair that fits.",
+        )
     header = {"alg": "RS256", "typ": "JWT"}
     text = f"{_part(header)}.{_part(claims)}"
     signature = key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())

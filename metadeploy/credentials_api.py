@@ -41,10 +41,16 @@ class CredentialsApi(Struct, frozen=True):
                 app_id = _identifier(row, "identifier")
                 break
         else:
-            raise ConfigError(f"the org tells of no External Client App {app}")
+            raise ConfigError(
+                f"the org tells of no External Client App {app}",
+                hint="Deploy it first; an app of another org has its key there.",
+            )
         found = _rows(self._call("GET", f"credentials/{app_id}"), "consumers")
         if len(found) != 1:
-            raise ConfigError(f"{app} has {len(found)} consumers; 1 can be rotated")
+            raise ConfigError(
+                f"{app} has {len(found)} consumers; 1 can be rotated",
+                hint="Rotate them in Setup, under External Client App Manager.",
+            )
         key = _text(found[0], "key")
         return Consumer(app, app_id, _identifier(found[0], "id"), key)
 
@@ -53,7 +59,11 @@ class CredentialsApi(Struct, frozen=True):
         path = f"{_path(consumer)}?part=keyandsecret"
         found = _mapping(self._call("GET", path))
         if _text(found, "key") != consumer.key:
-            raise ApiFault("", f"the key of {consumer.app} has just changed")
+            raise ApiFault(
+                "",
+                f"the key of {consumer.app} has just changed",
+                hint="Somebody else rotates it. Run the same command again.",
+            )
         return Secret(_text(found, "secret"))
 
     def staged(self, consumer: Consumer) -> Staged | None:

@@ -162,7 +162,11 @@ class DataApi:
         where = f"Name = {_quoted(app)}"
         rows = self.query(f"SELECT Id FROM ConnectedApplication WHERE {where}")
         if len(rows) > 1:
-            raise ApiFault("", f"the org has {len(rows)} apps labelled {app!r}")
+            raise ApiFault(
+                "",
+                f"the org has {len(rows)} apps labelled {app!r}",
+                hint="Rename one of them in Setup, so that the label means one app.",
+            )
         return _text(rows[0], "Id") if rows else None
 
     def app_names(self) -> tuple[str, ...]:

@@ -112,7 +112,10 @@ class EmulatedOrgs:
         All tokens of the sandbox die; what a refresh copies is copied.
         """
         if org.name == source.name:
-            raise ConfigError("a sandbox cannot be refreshed from itself")
+            raise ConfigError(
+                "a sandbox cannot be refreshed from itself",
+                hint="Name the org that it is a copy of: --from ORG.",
+            )
         self.prepare([source, org])
         self.world.refresh_org(org.name, source.name)
         return self.who(org)
@@ -159,7 +162,10 @@ class EmulatedOrgs:
         found: object = json.loads(text) if text else None
         if answer.status >= 400:
             reason = found.get("error") if isinstance(found, dict) else found
-            raise ConfigError(f"no such fault: {reason}")
+            raise ConfigError(
+                f"no such fault: {reason}",
+                hint="`metadeploy emulator fault` lists what can go wrong.",
+            )
         return found
 
     def who(self, org: Org) -> tuple[str, str]:

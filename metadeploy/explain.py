@@ -40,7 +40,10 @@ def explain(
     for path in paths:
         inside = [p for p in sorted(project.texts) if _is_in(p, path)]
         if not inside:
-            raise ConfigError(f"{path} is no template, org file or certificate")
+            raise ConfigError(
+                f"{path} is no template, org file or certificate",
+                hint="Name files below templates/, orgs/ or certs/.",
+            )
         found.update(dict.fromkeys(inside))
     known = {p: project.renderer.reads(p) for p in project.texts if p.endswith(".j2")}
     usable = [org for name in orgs if (org := project.read(name)[0])]

@@ -26,6 +26,9 @@ MAX_BYTES = 629_145_600
 _MAX_RATIO = 200
 _FREE_BYTES = 1_000_000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_SPLIT = (
+    "Deploy fewer at once: list `templates` in the org file, or plan with --since REF."
+)
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -81,9 +84,11 @@ def zip_files(content: Mapping[str, bytes], folder: str = "") -> bytes:
     """
     inside = f"{folder}/" if folder else ""
     if len(content) > MAX_FILES:
-        raise ConfigError(f"{len(content)} files: a deploy takes {MAX_FILES}")
+        raise ConfigError(
+            f"{len(content)} files: a deploy takes {MAX_FILES}", hint=_SPLIT
+        )
     if sum(map(len, content.values())) > MAX_BYTES:
-        raise ConfigError("more than 600 MB unzipped: split the deploy")
+        raise ConfigError("more than 600 MB unzipped: split the deploy", hint=_SPLIT)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, body in content.items():
@@ -93,7 +98,7 @@ def zip_files(content: Mapping[str, bytes], folder: str = "") -> bytes:
             entry.create_system = 3
             archive.writestr(entry, body)
     if out.tell() > MAX_ZIP_BYTES:
-        raise ConfigError("more than 39 MB zipped: split the deploy")
+        raise ConfigError("more than 39 MB zipped: split the deploy", hint=_SPLIT)
     return out.getvalue()
 
 

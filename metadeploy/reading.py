@@ -123,7 +123,10 @@ def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
             _refuse_unreadable(retrieved.messages)
             return retrieved.components
         if target.clock.now() > deadline:
-            raise OutOfTime(f"retrieve {retrieve_id} is not done in time")
+            raise OutOfTime(
+                f"retrieve {retrieve_id} is not done in time",
+                hint="The org is busy. Nothing was changed by reading it: try again later.",
+            )
         target.progress.step("waiting for the org to retrieve what it has")
         target.clock.sleep(pause)
     raise AssertionError("pauses never end")

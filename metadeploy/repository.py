@@ -54,20 +54,20 @@ def found(folder: Path) -> bool:
 
 def commit_of(folder: Path, name: str) -> str:
     """Return the commit that a branch, tag, ref or id means. Raises GitError."""
-    words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-    try:
-        found = git(folder, *words, f"{name}^{{commit}}").decode().strip()
-    except GitError:
-        found = ""
-    if not found:
-        raise GitError(f"git knows no commit {name!r} here")
-    return found
+    if commit := ref(folder, name):
+        return commit
+    from metadeploy.near import nearest  # for hooks, which never come here, too much
+
+    like = nearest(name, names(folder))
+    hint = f"Did you mean {like}?" if like else "Name a branch, a tag or a commit."
+    raise GitError(f"git knows no commit {name!r} here", hint=hint)
 
 
 def ref(folder: Path, name: str) -> str:
-    """Return the commit that a full ref name points at, "" where there is none."""
+    """Return the commit that a name means, "" where there is none."""
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
     try:
-        return commit_of(folder, name)
+        return git(folder, *words, f"{name}^{{commit}}").decode().strip()
     except GitError:
         return ""
 

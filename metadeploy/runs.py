@@ -268,7 +268,10 @@ class Runs:
     def _plan(self, run: Run) -> Plan:
         text = self._orgs.journal().plan(run.id)
         if not text:
-            raise ConfigError(f"run {run.id} is of a version that kept no plan")
+            raise ConfigError(
+                f"run {run.id} is of a version that kept no plan",
+                hint=f"`metadeploy runs show {run.id}` tells what is known of it.",
+            )
         return planfile.loads(text)[0]
 
 

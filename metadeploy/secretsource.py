@@ -17,6 +17,7 @@ from metadeploy.orgfile import SecretSource
 MASTERS = "metadeploy"
 ORGS = "metadeploy-orgs"
 
+_LOOK = "The org file, or your configuration, says that the secret is there."
 _COMMAND_SECONDS = 60
 _NOT_FOR_CHILDREN = ("METADEPLOY_", "SFDX_", "SF_ACCESS_TOKEN")
 
@@ -41,7 +42,7 @@ def read(source: SecretSource, base: Path, *, service: str = ORGS) -> Secret:
         text = _output(command, base)
         nothing = f"the command {_name(command)} gave no secret: it printed nothing"
     if not text.strip():
-        raise ConfigError(nothing)
+        raise ConfigError(nothing, hint=_LOOK)
     return Secret(text.strip())
 
 
@@ -50,7 +51,7 @@ def _read(base: Path, name: str) -> str:
         return (base / Path(name).expanduser()).read_text("utf-8")
     except (OSError, ValueError, RuntimeError) as error:
         # Not "from": what was read may be in it.
-        raise ConfigError(f"cannot read {name}: {_why(error)}") from None
+        raise ConfigError(f"cannot read {name}: {_why(error)}", hint=_LOOK) from None
 
 
 def child_environment() -> dict[str, str]:
@@ -84,7 +85,10 @@ def _output(command: list[str], root: Path) -> str:
     except (OSError, ValueError, IndexError) as error:
         why = _why(error)
     # Not within "except": what it printed is in those errors.
-    raise ConfigError(f"the command {_name(command)} gave no secret: {why}")
+    raise ConfigError(
+        f"the command {_name(command)} gave no secret: {why}",
+        hint="Run it by hand, in the project's folder, and see what it says.",
+    )
 
 
 def _name(command: list[str]) -> str:
@@ -133,7 +137,10 @@ def keep_in_keyring(name: str, master: Secret) -> None:
     try:
         keyring.set_password(MASTERS, name, master.reveal())
     except KeyringError as error:
-        raise ConfigError(f"the keyring does not take it: {error}") from None
+        raise ConfigError(
+            f"the keyring does not take it: {error}",
+            hint="Leave --keyring out, and keep the master where secrets are kept.",
+        ) from None
     kept = _get(MASTERS, name)
     if kept is None or Secret(kept) != master:  # its null backend takes and forgets
         raise ConfigError(

@@ -101,12 +101,18 @@ def _json(path: Path) -> dict[str, object] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}",
+            hint="Log in again with the Salesforce CLI, as the same user.",
+        ) from error
     except ValueError:
         found = None
     if not isinstance(found, dict):
         # Not "from": what was read may be in it.
-        raise ConfigError(f"cannot read {path}: it is no JSON object") from None
+        raise ConfigError(
+            f"cannot read {path}: it is no JSON object",
+            hint="Log in again with the Salesforce CLI: it writes the file anew.",
+        ) from None
     return found
 
 

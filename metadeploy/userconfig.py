@@ -96,9 +96,15 @@ def _check_bundle(file: Path, what: str) -> None:
     try:
         text = file.read_text("utf-8", "replace")
     except OSError as error:
-        raise ConfigError(f"{what}: {error.strerror}") from error
+        raise ConfigError(
+            f"{what}: {error.strerror}",
+            hint="A path is taken from the folder of the configuration file.",
+        ) from error
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ConfigError(f"{what}: it holds no certificate in PEM")
+        raise ConfigError(
+            f"{what}: it holds no certificate in PEM",
+            hint="Name a file with the CA's certificate, -----BEGIN CERTIFICATE-----.",
+        )
 
 
 def read(at: Path) -> UserConfig:

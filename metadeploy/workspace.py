@@ -20,6 +20,7 @@ from metadeploy.project import FOLDERS, Project
 from metadeploy.yamlfile import Plain
 
 _MACROS = Path(__file__).with_name("macros")
+_READABLE = "Every file of a project has to be UTF-8 text that you may read."
 _MAX_FILES = 50_000
 
 
@@ -76,7 +77,10 @@ class Workspace(Struct, frozen=True):
         def add(there: dict[str, Plain]) -> None:
             for name, value in values.items():
                 if name in there:
-                    raise ConfigError(f"{path} has a value {name} already")
+                    raise ConfigError(
+                        f"{path} has a value {name} already",
+                        hint="Rename it there, or take it away, then adopt again.",
+                    )
                 there[name] = value
 
         self._change(path, "values", add)
@@ -200,7 +204,10 @@ def _texts(
 ) -> dict[str, str]:
     """Return path → text of the wanted files below a folder; links are not followed."""
     if (root / folder).is_symlink():
-        raise ConfigError(f"{folder.rstrip('/')} is a link: links are not followed")
+        raise ConfigError(
+            f"{folder.rstrip('/')} is a link: links are not followed",
+            hint="Put the folder itself in its place.",
+        )
     found: dict[str, str] = {}
     for place, folders, names in os.walk(root / folder, onerror=_unreadable):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -213,14 +220,19 @@ def _texts(
             if not wanted(shown):
                 continue
             if len(found) >= _MAX_FILES:
-                raise ConfigError(f"more than {_MAX_FILES} files below {folder}")
+                raise ConfigError(
+                    f"more than {_MAX_FILES} files below {folder}",
+                    hint="Move out what is no template.",
+                )
             found[_name_of(shown)] = _text_of(path, shown)
     return found
 
 
 def _unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # no project has all the folders
-        raise ConfigError(f"cannot read {error.filename}: {_why(error)}") from error
+        raise ConfigError(
+            f"cannot read {error.filename}: {_why(error)}", hint=_READABLE
+        ) from error
 
 
 def _name_of(path: str) -> str:
@@ -228,17 +240,24 @@ def _name_of(path: str) -> str:
         path.encode()
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise ConfigError(f"{shown} has a name that is not UTF-8") from error
+        raise ConfigError(
+            f"{shown} has a name that is not UTF-8", hint="Rename it."
+        ) from error
     return path
 
 
 def _text_of(path: Path, shown: str) -> str:
     if not path.is_file():  # reading a pipe would wait for ever
-        raise ConfigError(f"cannot read {shown}: it is no file")
+        raise ConfigError(
+            f"cannot read {shown}: it is no file",
+            hint="Move it out of the project: only files are read.",
+        )
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {shown}: {_why(error)}") from error
+        raise ConfigError(
+            f"cannot read {shown}: {_why(error)}", hint=_READABLE
+        ) from error
 
 
 def _why(error: Exception) -> str:

@@ -197,7 +197,7 @@ def test_orgs(runner, project):
     assert "no org is called 'uta'" in runner("orgs", "uta").err
     edit(project / "orgs/dev.yaml", "tags:", "tag:")
     ran = runner("orgs")
-    assert ran.code == 1 and "dev   not usable: see `metadeploy validate`" in ran.out
+    assert ran.code == 1 and "dev   not usable: see metadeploy validate" in ran.out
 
 
 def test_render_writes_what_would_be_sent(runner, project, snapshot, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from apps import PORTAL, edit
+from apps import PORTAL, edit, git
 
 from metadeploy import near
 
@@ -51,6 +51,14 @@ def test_every_name_of_the_command_line(runner, words, said):
     runner("deploy", "dev", "--auto-approve")
     ran = runner(*words.split())
     assert ran.code and said in " ".join(ran.err.split())
+
+
+def test_commits(runner, project):
+    git(project, "init", "-q", "-b", "main")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "x")
+    assert "Did you mean main?" in runner("plan", "dev", "--since", "mian").err
+    assert "Name a branch" in runner("plan", "dev", "--since", "0123456").err
 
 
 def test_runs_by_how_they_begin(runner):

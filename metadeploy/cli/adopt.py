@@ -36,7 +36,10 @@ def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
             found = [connected.adopt(names, app) for app in apps]
         for path in (p for a in found for p in a.templates):
             if path in connected.project.texts:
-                raise ConfigError(f"{path} is there already: nothing is written")
+                raise ConfigError(
+                    f"{path} is there already: nothing is written",
+                    hint="Move it away first, or leave the app to it.",
+                )
         for adopted in found:
             for path, text in adopted.templates.items():
                 workspace.add_template(path, text)

@@ -99,12 +99,18 @@ def _create(
     text = made.private_key.reveal()
     try:
         if privatefile.create(key, text) != text:
-            raise ConfigError(f"{key_shown} is there already: it stays as it is")
+            raise ConfigError(
+                f"{key_shown} is there already: it stays as it is",
+                hint="Take another NAME, or another --key FILE.",
+            )
         certificate.parent.mkdir(exist_ok=True)
         with certificate.open("x", encoding="ascii") as file:
             file.write(made.certificate)
     except OSError as error:
-        raise ConfigError(f"cannot write: {error.strerror}: {error.filename}") from None
+        raise ConfigError(
+            f"cannot write: {error.strerror}: {error.filename}",
+            hint="Make that folder writable, or name another --key FILE.",
+        ) from None
     return key_shown, certificate.relative_to(workspace.root).as_posix()
 
 

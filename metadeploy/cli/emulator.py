@@ -261,5 +261,8 @@ def _emulated_orgs(project: Project) -> list[Org]:
 def _an_emulated_org(project: Project, name: str) -> Org:
     org = project.org(name)
     if not org.emulated:
-        raise ConfigError(f"org {name} is a {org.kind} org, not an emulated one")
+        raise ConfigError(
+            f"org {name} is a {org.kind} org, not an emulated one",
+            hint="`metadeploy orgs` shows which are; nothing was done.",
+        )
     return org

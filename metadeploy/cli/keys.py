@@ -193,7 +193,10 @@ def _hand_to(command: tuple[str, ...], text: str) -> None:
             command, input=text.encode(), env=environment, check=False
         )
     except OSError as error:
-        raise ConfigError(f"cannot run {command[0]}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot run {command[0]}: {error.strerror}",
+            hint="Nothing was handed over. Name a program that is in PATH.",
+        ) from error
     if done.returncode:
         raise ConfigError(
             f"{command[0]} ended with {done.returncode}",

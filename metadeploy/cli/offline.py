@@ -169,7 +169,10 @@ def _below(paths: Iterable[str], root: Path) -> list[str]:
     for path in paths:
         full = Path(path).resolve()
         if not full.is_relative_to(root):
-            raise ConfigError(f"{path} is not in the project {root}")
+            raise ConfigError(
+                f"{path} is not in the project {root}",
+                hint="Name what is below it; -C DIR means another project.",
+            )
         found.append(full.relative_to(root).as_posix())
     return found
 

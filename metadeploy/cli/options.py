@@ -158,7 +158,10 @@ def save(path: Path, data: bytes) -> None:
     try:
         privatefile.replace(path, data)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}",
+            hint="Name a file in a folder that is there and writable.",
+        ) from error
 
 
 def append(path: Path, text: str) -> None:
@@ -168,7 +171,10 @@ def append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}",
+            hint="Name a file in a folder that is there and writable.",
+        ) from error
 
 
 def one_org(project: Project, pattern: str) -> str:

@@ -105,7 +105,7 @@ def _show(rows: list[Document]) -> None:
     for row in rows:
         name = str(row["org"])
         if "problems" in row:
-            about = ["not usable: see `metadeploy validate`"]
+            about = ["not usable: see metadeploy validate"]
             click.echo("\n".join(_row(name, width, about, fg="red")))
             continue
         tags = row["tags"]

@@ -127,7 +127,10 @@ def failed_json(org: str, error: MetadeployError | None) -> dict[str, Json]:
 def save_plans(path: Path, plans: Sequence[Plan], *, complete: bool = True) -> None:
     """Write plans to a file, to be deployed exactly. Raises ConfigError."""
     if not complete:
-        raise ConfigError(f"not every org could be planned: {path} is not written")
+        raise ConfigError(
+            f"not every org could be planned: {path} is not written",
+            hint="Mend what is told of each org, then plan again.",
+        )
     options.save(path, planfile.dumps(plans))
 
 
@@ -138,11 +141,17 @@ def load_plans(path: str | None, orgs: Sequence[str]) -> tuple[Plan, ...]:
     try:
         plans = planfile.loads(Path(path).read_bytes())
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}",
+            hint="`metadeploy plan ORG --out FILE` writes one.",
+        ) from error
     if not orgs:
         return plans
     names = {p.wanted.org for p in plans}
     for org in orgs:
         if org not in names:
-            raise ConfigError(f"{path} has no plan for {org}")
+            raise ConfigError(
+                f"{path} has no plan for {org}",
+                hint=f"It is for: {options.joined(sorted(names))}.",
+            )
     return tuple(p for p in plans if p.wanted.org in orgs)
