@@ -125,7 +125,7 @@ def retrieved(target: Target, manifest: Manifest) -> tuple[Component, ...]:
         if target.clock.now() > deadline:
             raise OutOfTime(
                 f"retrieve {retrieve_id} is not done in time",
-                hint="The org is busy. Nothing was changed by reading it: try again later.",
+                hint="The org is busy, and not changed by this. Try again later.",
             )
         target.progress.step("waiting for the org to retrieve what it has")
         target.clock.sleep(pause)
