@@ -4,7 +4,8 @@ The structs are the schema, all closed: unknown keys and wrong types are problem
 `schema()` gives the same rules to editors as JSON Schema.
 """
 
-from __future__ import annotations
+# Annotations are no texts here: msgspec would have to evaluate each one again, which
+# takes longer than all else that this module does when it is imported.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -411,8 +412,9 @@ def _merge(base: Plain, over: Plain) -> Plain:
 
 
 # msgspec says what is wrong and where in one line; these turn it into our words.
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>.*)`)?$", re.DOTALL)
-_STEP = re.compile(r"\.(\w[^.\[]*)|\[(\d+|\.\.\.)\]")
+# Texts, for only errors need them: `re` compiles one at its first use.
+_PLACE = r"(?s)^(?P<what>.*?)(?: - at `\$(?P<at>.*)`)?$"
+_STEP = r"\.(\w[^.\[]*)|\[(\d+|\.\.\.)\]"
 _WORDS = {
     "str": "text",
     "int": "a whole number",
@@ -425,7 +427,7 @@ _WORDS = {
 
 
 def _explain(error: str, data: Plain) -> tuple[Path, str]:
-    match = _PLACE.match(error)
+    match = re.match(_PLACE, error)
     assert match is not None  # both parts may be empty
     what = match["what"]
     at = _resolve(match["at"] or "", data)
@@ -455,7 +457,7 @@ def _resolve(at: str, data: Plain) -> Path:
     msgspec does not say which key of a dict is meant: we try them in order.
     """
     path: Path = ()
-    for name, index in _STEP.findall(at):
+    for name, index in re.findall(_STEP, at):
         here = _at(data, path)
         if name:
             path = (*path, name)

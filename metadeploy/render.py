@@ -53,7 +53,7 @@ _TEMPLATE_FAULTS = (
 
 # A template without any of what Jinja acts on is its own text, but for line ends.
 _JINJA = re.compile(r"\{[{%#]")
-_NEWLINE = re.compile(r"\r\n?")
+_NEWLINE = r"\r\n?"
 # Noncharacters mark template lines in the output; no value may hold them.
 _MARK = re.compile("\ufdd0([^\ufdd0\ufdd1]*):([0-9]+)\ufdd1")
 _UNDEFINED = re.compile(r"'(.+)' is undefined")
@@ -241,7 +241,7 @@ class Renderer:
     def _body(self, path: str, values: Mapping[str, Any]) -> tuple[str, Source]:
         text = self._texts[path]
         if not _JINJA.search(text):  # to compile it would be most of its cost
-            return _NEWLINE.sub("\n", text), Source(path)
+            return re.sub(_NEWLINE, "\n", text), Source(path)
         chunks: list[str] = []
         size = 0
         for chunk in self._env.get_template(path).generate(values):
@@ -297,8 +297,9 @@ def _lookup(values: Mapping[str, Any], dotted: str) -> object:
 
 
 _HEADER = re.compile(r"\A\s*\{#-?\s*metadeploy\b:?(.*?)-?#\}", re.DOTALL)
-_ROW = re.compile(r"\s*(for_each|as|suppress)\s*:\s*(.*?)\s*")
-_BECAUSE = re.compile(r"(\S+)(?:\s+because\s+(.*))?", re.DOTALL)
+# Texts, for few templates have a header: `re` compiles one at its first use.
+_ROW = r"\s*(for_each|as|suppress)\s*:\s*(.*?)\s*"
+_BECAUSE = r"(?s)(\S+)(?:\s+because\s+(.*))?"
 
 
 _HEADER_MAY = "for_each: LIST, as: NAME, suppress: RULE because REASON"
@@ -335,7 +336,7 @@ def _sayings(text: str, first: int) -> list[tuple[int, str, str]]:
     found: list[tuple[int, str, str]] = []
     inside: int | None = None
     for line, row in enumerate(text.split("\n"), first):
-        match = _ROW.fullmatch(row)
+        match = re.fullmatch(_ROW, row)
         indent = len(row) - len(row.lstrip()) if line > first else 0
         if match:
             found.append((line, match[1], match[2]))
@@ -350,7 +351,7 @@ def _sayings(text: str, first: int) -> list[tuple[int, str, str]]:
 
 
 def _suppression(path: str, line: int, text: str) -> Suppression:
-    match = _BECAUSE.fullmatch(text)
+    match = re.fullmatch(_BECAUSE, text)
     rule, reason = (match[1], match[2] or "") if match else (text, "")
     return Suppression(rule, reason.strip(), path, line, template=path)
 

@@ -25,7 +25,7 @@ _EMPTY_BLOBS = (  # in SHA-1 and SHA-256 repositories
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
 )
-_FLAGS = re.compile(rb"([^\0]+)\0 +ctime:[^\0]*?\tflags: ([0-9a-f]+)\n")
+_FLAGS = rb"([^\0]+)\0 +ctime:[^\0]*?\tflags: ([0-9a-f]+)\n"
 _INTENT_TO_ADD = 1 << 29
 _FILES = ("100644", "100755")
 _PUSH_SECONDS = 120
@@ -175,7 +175,7 @@ def push(folder: Path, remote: str, name: str, *, lease: str = "") -> None:
     try:
         run(folder, env, *words, *more, "--", remote, spec, seconds=_PUSH_SECONDS)
     except GitRefused as error:
-        rejected = _REJECTED.search(error.told)
+        rejected = re.search(_REJECTED, error.told)
         if rejected is None:
             raise
         raise GitError(
@@ -185,7 +185,7 @@ def push(folder: Path, remote: str, name: str, *, lease: str = "") -> None:
         ) from error
 
 
-_REJECTED = re.compile(r"(?m)^ ! \[(?:remote )?rejected\] .*\((.*)\)$")
+_REJECTED = r"(?m)^ ! \[(?:remote )?rejected\] .*\((.*)\)$"
 
 
 # How the user's own environment says that git is to reach a remote.
@@ -396,7 +396,7 @@ def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
     listed = git(root, "ls-files", "--debug", "-z", *about)
     return [
         _text(name)
-        for name, flags in _FLAGS.findall(listed)
+        for name, flags in re.findall(_FLAGS, listed)
         if int(flags, 16) & _INTENT_TO_ADD
     ]
 

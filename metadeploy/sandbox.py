@@ -323,7 +323,12 @@ def _finalize(context: Context, value: object) -> object:
     assert isinstance(environment, Sandbox)
     environment.spend(len(text))
     markup = isinstance(text, Markup)
-    if illegal := re.search(_ILLEGAL_MARKUP if markup else _ILLEGAL_TEXT, text):
+    # Most texts are plain, and to compile these patterns takes longer than to print.
+    plain = text.isascii() and text.isprintable()
+    illegal = (
+        None if plain else re.search(_ILLEGAL_MARKUP if markup else _ILLEGAL_TEXT, text)
+    )
+    if illegal:
         code = ord(illegal[0])
         raise ValueError(f"a value holds the control character U+{code:04X}")
     if not markup and "\r" in text:  # XML would read it back as \n (XML 1.0 §2.11)

@@ -11,8 +11,8 @@ from metadeploy import schema
 from metadeploy.model import Component
 
 _LISTS = {
-    "ConnectedApp": re.compile(rb"(<scopes>)([^<]*)(</scopes>)"),
-    "ExtlClntAppOauthSettings": re.compile(
+    "ConnectedApp": rb"(<scopes>)([^<]*)(</scopes>)",
+    "ExtlClntAppOauthSettings": (
         rb"(<commaSeparatedOauthScopes>)([^<]*)(</commaSeparatedOauthScopes>)"
     ),
 }
@@ -24,14 +24,14 @@ def by_metadata_name(component: Component) -> Component:
     Names that are no token's stay as they are; no line moves.
     """
     pattern = _LISTS.get(component.ref.type)
-    if pattern is None or not pattern.search(component.body):
+    if pattern is None or not re.search(pattern, component.body):
         return component
 
     def named(match: re.Match[bytes]) -> bytes:
         parts = match[2].split(b",")
         return match[1] + b",".join(map(_renamed, parts)) + match[3]
 
-    return replace(component, body=pattern.sub(named, component.body))
+    return replace(component, body=re.sub(pattern, named, component.body))
 
 
 def _renamed(part: bytes) -> bytes:

@@ -15,7 +15,7 @@ from metadeploy.rules.oauth import OauthApp, leads_nowhere
 
 _IDLE_DAYS = 30
 _DAYS = {"HOURS": 1 / 24, "DAYS": 1.0, "MONTHS": 31.0}
-_LIMITED = re.compile(r"specific_(?:lifetime|inactivity):([0-9]{1,9}):([A-Z]+)")
+_LIMITED = r"specific_(?:lifetime|inactivity):([0-9]{1,9}):([A-Z]+)"
 _WEB = ("http:", "https:")
 
 
@@ -54,7 +54,7 @@ def _idle(policy: str) -> str:
     """Return for how long a refresh token may go unused, "" where that is allowed."""
     if policy in ("infinite", ""):
         return "without end"
-    limited = _LIMITED.fullmatch(policy)
+    limited = re.fullmatch(_LIMITED, policy)
     if limited is None or limited[2] not in _DAYS:
         return ""  # zero; or told already
     number, unit = int(limited[1]), limited[2]

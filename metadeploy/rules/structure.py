@@ -26,15 +26,16 @@ from metadeploy.xmlfile import XmlError, local_name, parse, text_of
 _INT = 2**31 - 1
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
-# What XML Schema allows; white space around the value does not count.
-_SCALARS: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "boolean": (re.compile(r"true|false|1|0"), "true or false"),
-    "int": (re.compile(r"[+-]?[0-9]{1,10}"), "a whole number"),
+# What XML Schema allows; white space around the value does not count. Texts, for `re`
+# compiles one at its first use, and many a run needs none.
+_SCALARS: Mapping[str, tuple[str, str]] = {
+    "boolean": (r"true|false|1|0", "true or false"),
+    "int": (r"[+-]?[0-9]{1,10}", "a whole number"),
     "double": (
-        re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+        r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?",
         "a number",
     ),
-    "base64Binary": (re.compile(r"[A-Za-z0-9+/\s]*={0,2}"), "base64 text"),
+    "base64Binary": (r"[A-Za-z0-9+/\s]*={0,2}", "base64 text"),
 }
 
 # connectedAppAccesses is metadeploy's own: no API version has it. It is lowered to
@@ -204,7 +205,7 @@ class _Walk:
         elif field.kind in _SCALARS:
             pattern, what = _SCALARS[field.kind]
             too_big = field.kind == "int" and len(value) > 9 and abs(int(value)) > _INT
-            if not pattern.fullmatch(value) or too_big:
+            if not re.fullmatch(pattern, value) or too_big:
                 wrong = f"{field.name} is {show(value)}; it has to be {what}"
                 yield self.file.problem("MD110", wrong, element)
                 return

@@ -16,14 +16,13 @@ from metadeploy.rules.reading import show, value_of
 _LOOPBACK = ("localhost", "127.0.0.1")
 _UNUSABLE_SCHEMES = ("javascript", "data", "file", "vbscript", "about", "blob")
 _CALLBACKS_LENGTH = 2000
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
-_REFRESH = re.compile(
+# Texts, for many a run needs none of them: `re` compiles one at its first use.
+_SCHEME = r"(?s)([A-Za-z][A-Za-z0-9+.-]*):(.*)"
+_REFRESH = (
     r"infinite|zero|specific_(lifetime|inactivity):0*[1-9][0-9]*:(HOURS|DAYS|MONTHS)"
 )
-_EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+")
-_PEM = re.compile(
-    r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
-)
+_EMAIL = r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]+"
+_PEM = r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
 
 
 _Check = Callable[[str, str], Iterator["Finding"]]
@@ -77,7 +76,7 @@ def _callback_urls(name: str, text: str) -> Iterator[Finding]:
 
 
 def _wrong_callback(url: str) -> tuple[str, str] | None:
-    parts = _SCHEME.fullmatch(url)
+    parts = re.fullmatch(_SCHEME, url)
     if re.search(r"\s", url):
         return "MD201", "has a space in it"
     if not parts:
@@ -123,7 +122,7 @@ def _consumer_secret(name: str, text: str) -> Iterator[Finding]:
 
 
 def _refresh_token_policy(name: str, text: str) -> Iterator[Finding]:
-    if not _REFRESH.fullmatch(text.strip()):
+    if not re.fullmatch(_REFRESH, text.strip()):
         yield Finding("MD207", f"{name} cannot be {show(text.strip())}")
 
 
@@ -135,12 +134,12 @@ def _https(name: str, text: str) -> Iterator[Finding]:
 
 
 def _email(name: str, text: str) -> Iterator[Finding]:
-    if not _EMAIL.fullmatch(text.strip()):
+    if not re.fullmatch(_EMAIL, text.strip()):
         yield Finding("MD212", f"{name} {show(text.strip())} is not an email address")
 
 
 def _certificate(name: str, text: str) -> Iterator[Finding]:
-    pem = _PEM.fullmatch(text.strip())
+    pem = re.fullmatch(_PEM, text.strip())
     if not pem:
         yield Finding("MD213", f"{name} is not the PEM text of one certificate")
         return
