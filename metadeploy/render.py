@@ -224,6 +224,9 @@ class Renderer:
         The words are Jinja's; what an undefined attribute says, `sandbox` does.
         """
         said = str(error)
+        if isinstance(error, _NoFile):
+            certs = (path for path in self._texts if path.startswith(CERTS))
+            return did_you_mean(error.path, certs)
         if isinstance(error, TemplateNotFound):
             known = (
                 path.removeprefix(TEMPLATES)
@@ -434,19 +437,25 @@ def _environment(templates: Mapping[str, str]) -> Sandbox:
 
 def _reader(texts: Mapping[str, str]) -> Callable[[object], str]:
     """Return `file()`: a text of certs/, for certificates, and of nowhere else."""
-    certs = [path for path in texts if path.startswith(CERTS)]
 
     def file(path: object) -> str:
         """Return the text of a file in certs/, without white space around it."""
         shown = repr(path)[:100]
         if not isinstance(path, str) or not path.startswith(CERTS):
             raise ValueError(f"file() reads from {CERTS} only, not {shown}")
-        if path not in certs:
-            hint = did_you_mean(path, certs)
-            raise ValueError(f"there is no file {shown}{hint}")
+        if path not in texts:
+            raise _NoFile(path, f"there is no file {shown}")
         return texts[path].replace("\r\n", "\n").strip()
 
     return file
+
+
+class _NoFile(ValueError):
+    """A template reads a file that is not there."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def _fail(message: str) -> NoReturn:

@@ -164,7 +164,8 @@ def project(chosen):
 
 def said(problem: Problem) -> tuple[str, str, str]:
     """A problem, wherever its file's lines have gone, and whatever is suggested."""
-    message = re.sub(r":\d+\)", ")", problem.message).partition("; did you")[0]
+    meant = r"; did you mean .*\?$| \(did you mean [^)]*\?\)|:\d+(?=\))"
+    message = re.sub(meant, "", problem.message)
     return problem.path, problem.rule, message
 
 

@@ -253,7 +253,7 @@ def test_a_macro_reads_files_too():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("'certs/portl.crt'", "there is no file 'certs/portl.crt'; did you mean"),
+        ("'certs/portl.crt'", "there is no file 'certs/portl.crt' for"),
         ("'certs/../orgs/uat.yaml'", "there is no file 'certs/../orgs/uat.yaml' for"),
         ("'/etc/passwd'", "file() reads from certs/ only, not '/etc/passwd' for"),
         ("'orgs/uat.yaml'", "file() reads from certs/ only, not 'orgs/uat.yaml' for"),
@@ -264,6 +264,11 @@ def test_files_are_read_from_certs_only(path, message):
     text = f"<a>\n{{{{ file({path}) }}}}</a>"
     found = problem(text, **{"certs/portal.crt": CERT, "orgs/uat.yaml": "kind: x"})
     assert found.startswith(f"{APP}:2: {message}"), found
+
+
+def test_a_file_that_was_meant_is_named():
+    found = problem("{{ file('certs/portl.crt') }}", **{"certs/portal.crt": CERT})
+    assert found.endswith("; did you mean certs/portal.crt? [MD022]"), found
 
 
 def test_a_file_of_certs_is_no_template():
