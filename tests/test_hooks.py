@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from apps import edit
-from conftest import EXAMPLE
 
 from metadeploy import hookfiles, hooking
 from metadeploy.errors import ConfigError
+
+REPOSITORY = Path(__file__).parent.parent
+EXAMPLE = REPOSITORY / "metadeploy" / "_scaffold"
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("git"), reason="there is no git here"),
@@ -684,7 +686,7 @@ def test_without_a_repository(tmp_path, runner, project):
 
 
 def test_pre_commit_knows_our_hooks():
-    text = (Path(__file__).parent.parent / ".pre-commit-hooks.yaml").read_text()
+    text = (REPOSITORY / ".pre-commit-hooks.yaml").read_text()
     from ruamel.yaml import YAML
 
     said = {h["id"]: h for h in YAML(typ="safe").load(text)}

@@ -213,6 +213,8 @@ def at_terminal(project, words, *, interrupt=b"", answer=b"yes\n"):
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(TERM="xterm-256color")
+        # A job in the background has it ignored, and so would all that it starts.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         command = [sys.executable, "-m", "metadeploy", "-C", str(project), *words]
         os.execv(sys.executable, command)
     shown = b""

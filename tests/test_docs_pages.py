@@ -104,6 +104,8 @@ def test_what_a_page_leaves_out_may_be_anything(shown, printed, fit):
 
 def test_a_page_goes_on_leaving_out_what_it_left_out():
     assert shortened(("a", "…", "z"), ("b", "c", "d", "e")) == ("b", "…", "e")
+    more = ("a", "b", "", "c", "d", "e")
+    assert shortened(("a", "…", "", "c", "e"), more) == ("a", "…", "", "c", "d", "e")
     assert shortened(("a",), ("b", "c")) == ("b", "c")
     assert shortened(("a", "…", "z"), ("b", "c")) == ("b", "c")
 
