@@ -136,9 +136,9 @@ class Sender(Struct):
     def _deploy(self, plan: Plan, sent: tuple[Component, ...]) -> DeployResult:
         """Send a package until somebody else's lock does not hold it up any more."""
         clock, until = self.target.clock, self.target.limits.until
-        self.target.progress.step(
-            f"deploying {len(sent) + len(plan.deleted)} components"
-        )
+        count = len(sent) + len(plan.deleted)
+        components = "1 component" if count == 1 else f"{count} components"
+        self.target.progress.step(f"sending {components}")
         result = wait(self.target, self._sent(plan, sent), until=until)
         for pause in _LOCKED_OUT:
             if not was_locked_out(result) or clock.now() + pause > until:
@@ -184,6 +184,8 @@ class Sender(Struct):
             reach("answered")
             if found is not None:
                 self._note_sent(found)
+                # Of a job that was killed its log is left, and resume asks for this.
+                self.target.progress.step(f"deploying as {found}, run {self.run_id}")
                 return found
             if self.target.clock.now() + pause > self.target.limits.until:
                 break

@@ -146,12 +146,21 @@ def _joined(lines: tuple[str, ...]) -> str:
 
 
 def shortened(shown: tuple[str, ...], printed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what was printed, left out where the page leaves it out."""
+    """Return what was printed, left out where the page leaves it out.
+
+    That is as far as the line that the page shows next, or else as many lines.
+    """
     if shown.count(ANY) != 1 or len(printed) < len(shown):
         return printed
     head = shown.index(ANY)
-    tail = len(shown) - head - 1
-    return (*printed[:head], ANY, *printed[len(printed) - tail :])
+    after = shown[head + 1 :]
+    start = len(printed) - len(after)
+    blank = next((n for n, line in enumerate(after) if line.strip()), 0)
+    for number in range(head, len(printed)):
+        if after and normal(printed[number]) == normal(after[blank]):
+            start = number - blank
+            break
+    return (*printed[:head], ANY, *printed[start:])
 
 
 class Terminal:

@@ -42,6 +42,9 @@ def test_the_main_job(runner, project):
     (row,) = deployed.json["orgs"]
     assert (row["status"], row["verified"]) == ("Succeeded", True)
     assert row["deployId"].startswith("0Af") and row["runId"]
+    # What is left of a job that was killed is its log.
+    begun = f"dev: deploying as {row['deployId']}, run {row['runId']}\n"
+    assert begun in deployed.err
     assert {p["app"]: p["ok"] for p in row["proofs"]} == {
         "Billing": True,
         "Ledger": True,
