@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from metadeploy import repository, sourcetree
 from metadeploy.errors import ConfigError
@@ -58,7 +59,7 @@ def at_below(
     )
 
 
-class Edit(NamedTuple):
+class Edit(Struct, frozen=True):
     """A project as a commit would hold it, and as it is now; was: None where unknown.
 
     That is so before the first commit, and where what is read of it may be other files.

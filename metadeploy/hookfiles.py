@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from metadeploy import privatefile
+from metadeploy import gitcommand, privatefile
 from metadeploy.errors import ConfigError
 
 NAMES = ("pre-commit", "pre-push")
@@ -58,6 +58,40 @@ pre-push:
         "Add a hook to .overcommit.yml that runs `metadeploy hooks run pre-commit`.",
     ),
 )
+
+
+class HooksPlace(Struct, frozen=True):
+    """Where a repository's hooks are: its top, the folder, and who chose the folder.
+
+    chosen: the value of core.hooksPath, "" where the folder is git's own. scope: of
+    that value, such as "local" or "global".
+    """
+
+    top: Path
+    folder: Path
+    chosen: str
+    scope: str
+
+
+def hooks_place(folder: Path) -> HooksPlace:
+    """Return where git looks for the hooks of the repository that a folder is in.
+
+    Nothing of them is run. Raises GitError outside a work tree.
+    """
+    there = gitcommand.place(folder)
+    env = gitcommand.environment(folder)
+    del env["GIT_CONFIG_NOSYSTEM"]  # an administrator may have chosen the folder
+    words = ("config", "--show-scope", "--type=path", "-z", "--get-all")
+    said = gitcommand.run(folder, env, *words, "core.hooksPath")
+    pairs = said.decode("utf-8", "replace").split("\0")
+    # The one of the command line is our own, lest any hook run.
+    chosen = [
+        p for p in zip(pairs[::2], pairs[1::2], strict=False) if p[0] != "command"
+    ]
+    if not chosen:
+        return HooksPlace(Path(there.top), Path(there.common, "hooks"), "", "")
+    scope, value = chosen[-1]
+    return HooksPlace(Path(there.top), Path(there.top, value), value, scope)
 
 
 class Done(Struct, frozen=True):

@@ -354,39 +354,6 @@ def reading(top: Path) -> Iterator[Read]:
         yield read
 
 
-class HooksPlace(NamedTuple):
-    """Where a repository's hooks are: its top, the folder, and who chose the folder.
-
-    chosen: the value of core.hooksPath, "" where the folder is git's own. scope: of
-    that value, such as "local" or "global".
-    """
-
-    top: Path
-    folder: Path
-    chosen: str
-    scope: str
-
-
-def hooks_place(folder: Path) -> HooksPlace:
-    """Return where git looks for the hooks of the repository that a folder is in.
-
-    Nothing of them is run. Raises GitError outside a work tree.
-    """
-    there = place(folder)
-    env = {k: v for k, v in environment(folder).items() if k != "GIT_CONFIG_NOSYSTEM"}
-    words = ("config", "--show-scope", "--type=path", "-z", "--get-all")
-    said = run(folder, env, *words, "core.hooksPath").decode("utf-8", "replace")
-    pairs = said.split("\0")
-    # The one of the command line is our own, lest any hook run.
-    chosen = [
-        p for p in zip(pairs[::2], pairs[1::2], strict=False) if p[0] != "command"
-    ]
-    if not chosen:
-        return HooksPlace(Path(there.top), Path(there.common, "hooks"), "", "")
-    scope, value = chosen[-1]
-    return HooksPlace(Path(there.top), Path(there.top, value), value, scope)
-
-
 def _only_intended(root: Path, about: Iterable[str]) -> list[str]:
     """Return what `git add -N` put into the index: no commit will hold it.
 

@@ -62,7 +62,7 @@ _TEXT_METHODS = frozenset(
     splitlines startswith strip swapcase title upper
     """.split()  # noqa: SIM905 - forty words are read better so
 )
-_DIRECTIVE = re.compile(r"%(?:\([^)]*\))?[^a-zA-Z%]*")
+_DIRECTIVE = r"%(?:\([^)]*\))?[^a-zA-Z%]*"
 
 
 class _Missing(StrictUndefined):
@@ -286,7 +286,7 @@ def _format(value: str, *args: Any, **named: Any) -> str:
     """Return a text with its %s and %d filled in."""
     if args and named:
         raise TypeError("format takes positional or named values, not both")
-    for directive in _DIRECTIVE.findall(str(value)):
+    for directive in re.findall(_DIRECTIVE, str(value)):
         widths = [int(n) for n in re.findall(r"[0-9]{1,9}", directive.split(")")[-1])]
         if "*" in directive or max(widths, default=0) > _MAX_WIDTH:
             raise SecurityError("a width past all measure")

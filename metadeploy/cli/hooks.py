@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from metadeploy import hookfiles, hooking, repository
+from metadeploy import hookfiles, hooking
 from metadeploy.cli import options
 from metadeploy.cli.output import (
     Document,
@@ -19,7 +19,7 @@ from metadeploy.cli.output import (
     write_json,
 )
 from metadeploy.errors import ConfigError
-from metadeploy.hookfiles import Done
+from metadeploy.hookfiles import Done, HooksPlace
 
 
 @click.group()
@@ -92,7 +92,7 @@ def run(name: str, folders: tuple[str, ...], everything: bool, as_json: bool) ->
 def _place() -> tuple[Path, str]:
     """Return the folder for hooks, and the project's path in the repository."""
     root = options.find_workspace().root
-    place = repository.hooks_place(root)
+    place = hookfiles.hooks_place(root)
     if place.chosen:
         hookfiles.refuse_owned(place.folder)
         _refuse_outside(place)
@@ -102,7 +102,7 @@ def _place() -> tuple[Path, str]:
     return place.folder, project if not project.startswith("-") else f"./{project}"
 
 
-def _refuse_outside(place: repository.HooksPlace) -> None:
+def _refuse_outside(place: HooksPlace) -> None:
     """Raise ConfigError where the hooks are not this repository's own."""
     ours = place.scope in ("local", "worktree")
     if ours and place.folder.resolve().is_relative_to(place.top.resolve()):

@@ -13,7 +13,7 @@ from metadeploy.near import did_you_mean
 from metadeploy.rules.reading import File, all_of, first_of, is_true, show, value_of
 
 # An API name, or the label by which records know an app of another org.
-_APP_NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,78}[^\s\x00-\x1f])?")
+_APP_NAME = r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,78}[^\s\x00-\x1f])?"
 _POLICY = "ExtlClntAppOauthConfigurablePolicies"
 _LISTS = ("commaSeparatedPermissionSet", "commaSeparatedProfile")
 
@@ -62,7 +62,7 @@ def facts(files: Iterable[File]) -> Hashable:
 
 def _access(access: _Access, apps: Mapping[str, _App]) -> Iterator[Problem]:
     app = apps.get(access.app)
-    if not _APP_NAME.fullmatch(access.app):
+    if not re.fullmatch(_APP_NAME, access.app):
         text = f"{show(access.app)} cannot be the name of an app"
         yield access.file.problem("MD302", text, access.element)
     elif app is None:

@@ -9,7 +9,7 @@ from metadeploy import schema
 from metadeploy.model import Problem
 from metadeploy.rules.reading import File, show
 
-_API_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
+_API_NAME = r"[A-Za-z](_?[A-Za-z0-9])*"
 _LONGEST = 80
 _API_NAMED = ("ConnectedApp", "PermissionSet", "ExternalClientApplication")
 
@@ -40,7 +40,7 @@ def _has_api_name(type_name: str) -> bool:
 
 def _api_name(file: File) -> Iterator[Problem]:
     name = file.ref.full_name
-    if not _API_NAME.fullmatch(name):
+    if not re.fullmatch(_API_NAME, name):
         text = f"{show(name)} cannot be the name of a {file.ref.type}"
         yield file.problem("MD501", text, 1)
     elif len(name) > _LONGEST:

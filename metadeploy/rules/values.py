@@ -6,10 +6,10 @@ import binascii
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from lxml import etree
+from msgspec import Struct
 
 from metadeploy.rules.reading import show, value_of
 
@@ -28,7 +28,7 @@ _PEM = r"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE---
 _Check = Callable[[str, str], Iterator["Finding"]]
 
 
-class Finding(NamedTuple):
+class Finding(Struct, frozen=True):
     """A broken rule in one value. line: how many lines below the element's own."""
 
     rule: str
