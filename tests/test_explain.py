@@ -14,6 +14,7 @@ from metadeploy.explain import explain
 from metadeploy.model import Ref
 from metadeploy.project import Project
 from metadeploy.reads import Reads, reads, touches
+from metadeploy.render import Renderer
 from metadeploy.workspace import Workspace
 
 EXAMPLE = Path(__file__).parent.parent / "metadeploy" / "_scaffold"
@@ -103,6 +104,7 @@ def test_values_are_read_by_their_names(text, items, found):
 
 def test_texts_that_are_known_only_when_rendered():
     assert reads("{% include x %}", {}).texts == {"*"}
+    assert Renderer({}).reads("templates/gone.j2") == Reads()
     assert reads("{{ file(x) }}", {}).texts == {"*"}
     assert reads("{{ file() }}", {}).texts == {"*"}
     assert reads("{{ file('certs/a') }}", {}) == Reads(frozenset({"certs/a"}))

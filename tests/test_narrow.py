@@ -273,6 +273,17 @@ def test_a_component_of_a_source_tree_is_itself():
     assert all(r.texts == {SOURCE} for r in found.reached) and found.reached
 
 
+def test_of_a_converted_app_the_template_alone_is_looked_at():
+    found = edited(APP, app(), TEXTS[APP][1], {DEV: TEXTS[DEV][8]})
+    assert (found.why, looked_at(found)) == ("", each(APP))
+
+
+def test_what_an_orgs_own_file_suppresses_does_not_widen():
+    suppresses = TEXTS[DEV][11]
+    found = edited(DEV, suppresses, f"{suppresses}tags: [x]\n")
+    assert (found.why, looked_at(found)) == ("", {"dev": None})
+
+
 def test_an_org_that_cannot_be_read_pins_nothing():
     also = {UAT: 'kind: nothing\norg_id: "00D000000000001"\n'}
     found = edited(DEV, TEXTS[DEV][0], TEXTS[DEV][5], also)

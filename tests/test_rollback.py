@@ -88,6 +88,11 @@ def test_a_certificate_that_no_org_gives_back_is_kept():
 
     assert b"<certificate>old<" in back([settings(inside=cert("old"))])
     assert b"<certificate>new<" in back([])
+
+    # Nobody knows one: there is none to keep.
+    bare = wanted_of(settings(inside="<callbackUrl>https://c.example</callbackUrl>"))
+    run = make_plan(reading.read_actual(org.target(), bare), bare)
+    assert b"<certificate>" not in back([settings()])
     plain = make_plan(
         reading.read_actual(org.target(), wanted_of(settings())), wanted_of(settings())
     )
