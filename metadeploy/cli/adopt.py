@@ -9,10 +9,7 @@ from metadeploy.cli.output import Json, document, shown, write_json
 from metadeploy.cli.work import connect, watching
 from metadeploy.errors import ConfigError
 
-
-@click.command()
-@options.orgs(required=True)
-@click.option(
+_apps = click.option(
     "--app",
     "apps",
     multiple=True,
@@ -20,6 +17,11 @@ from metadeploy.errors import ConfigError
     help="Its API name.",
     shell_complete=completing.apps,
 )
+
+
+@click.command()
+@options.orgs(required=True)
+@_apps
 @options.as_json
 def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
     """Write templates for apps that orgs already have.
@@ -69,14 +71,7 @@ def adopt(orgs: tuple[str, ...], apps: tuple[str, ...], as_json: bool) -> int:
 
 @click.command()
 @options.orgs(required=True)
-@click.option(
-    "--app",
-    "apps",
-    multiple=True,
-    required=True,
-    help="Its API name.",
-    shell_complete=completing.apps,
-)
+@_apps
 @click.option("--dry-run", is_flag=True, help="Only report; change no file.")
 @options.as_json
 def migrate(
